@@ -1,0 +1,1 @@
+"""UnifiedReward, and any other judge, where people train and measure multimodal models."""

@@ -1,8 +1,8 @@
 """The model zoo: which checkpoints there are, and which rubric each was trained to answer for which task.
 
 Source of ids, bases and rubrics: the model cards of huggingface.co/CodeGoat24 and the scripts of
-github.com/CodeGoat24/UnifiedReward (MIT). Rubrics carry the frame rule and the token limit; decoding is greedy everywhere,
-said explicitly, because the checkpoints' own generation configs sample.
+github.com/CodeGoat24/UnifiedReward (MIT). Rubrics carry the frame rule and the token limit; decoding is greedy
+everywhere, said explicitly, because the checkpoints' own generation configs sample.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Family:
     base: str
     """The model that it was trained from."""
     pattern: str
-    """A regular expression that the last part of a checkpoint's name, of its folder or of a served model matches whole."""
+    """A regular expression for the last part of a checkpoint's id, folder or served name, matched whole."""
     checkpoints: tuple[str, ...]
     """The published ids, smallest first."""
     rubrics: RubricTable

@@ -6,7 +6,8 @@ A plug-in is a package with an entry point in the group `unireward` whose module
 
     @unireward.hookimpl
     def unireward_judges():
-        return [unireward.JudgeCard(name="mine", load="my_package:build", judges=(("image_generation", 1),), summary="...")]
+        judged = (("image_generation", 1),)
+        return [unireward.JudgeCard(name="mine", load="my_package:build", judges=judged, summary="brightness")]
 
 `docs/plugins.md` walks through a whole example.
 """
@@ -38,7 +39,7 @@ class JudgeCard:
     name: str
     """What users write: `load_judge(name)`."""
     load: str
-    """`"module:attribute"`: a callable without arguments that builds the judge. Imported only when the judge is loaded."""
+    """`"module:attribute"`: a callable without arguments that builds the judge; imported when the judge is loaded."""
     judges: tuple[tuple[Task, int], ...]
     """The tasks that it judges, each with the number of candidates it sees at a time (1 scores, 2 compares)."""
     summary: str

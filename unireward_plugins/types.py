@@ -65,9 +65,9 @@ class Case:
             case ["image"], ["image"]:
                 return "image_editing"
         raise UnsupportedCase(
-            f"no task has candidates of kind {sorted(candidates)} with context of kind {sorted(context)}. Judge pictures "
-            "or clips without context (generation), pictures with the source picture as context (editing), or texts with "
-            "the picture or clip they are about as context (understanding)"
+            f"no task has candidates of kind {sorted(candidates)} with context of kind {sorted(context)}. Judge "
+            "pictures or clips without context (generation), pictures with the source picture as context (editing), or "
+            "texts with the picture or clip that they are about as context (understanding)"
         )
 
 
@@ -88,7 +88,9 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if (self.scores is None) != (self.unread is not None):
-            raise ValueError(f"a verdict has either scores or a reason why not, got {self.scores!r} and {self.unread!r}")
+            raise ValueError(
+                f"a verdict has either scores or a reason why not, got {self.scores!r} and {self.unread!r}"
+            )
 
     def reversed(self) -> Verdict:
         """The verdict on `case.reversed()` that means the same; its own inverse."""
@@ -147,14 +149,17 @@ class Reply:
 class Backend(Protocol):
     """Something that answers queries: as many replies, in the same order.
 
-    It owns batching, concurrency, retries and time limits; nothing else knows of them. It raises `BackendError` when the model
-    cannot be reached or fails, and never returns a reply in place of an error. Building one is cheap, and it can be pickled.
+    It owns batching, concurrency, retries and time limits; nothing else knows of them. It raises `BackendError` when
+    the model cannot be reached or fails, and never returns a reply in place of an error. Building one is cheap, and it can
+    be pickled.
     """
 
-    def __call__(self, queries: Sequence[Query], /) -> list[Reply]: ...
+    def __call__(self, queries: Sequence[Query], /) -> list[Reply]:
+        """One reply per query, in order."""
+        ...
 
     @property
     def revision(self) -> str:
-        """What identifies the weights behind the backend, for caches and reports: a Hub commit, a hash of a folder's files, or
-        the name that a server reports."""
+        """What identifies the weights behind the backend, for caches and reports: a Hub commit, a hash of a folder's
+        files, or the name that a server reports."""
         ...

@@ -1,0 +1,275 @@
+"""Judges: a model, the rubrics it is asked by and the way its replies are read, in one callable.
+
+`load_judge(ref)` builds one from a checkpoint, a server or a plug-in's name; `both_orders(judge)` makes any judge ask
+both ways.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from unireward_plugins import plugins
+from unireward_plugins.cache import VerdictCache, verdict_key
+from unireward_plugins.errors import UniRewardError, UnsupportedCase, needs_extra
+from unireward_plugins.rubrics import Readout, Rubric
+from unireward_plugins.types import Backend, Case, Judge, Query, Reply, Task, Verdict
+
+if TYPE_CHECKING:
+    from unireward_plugins.families import Family
+    from unireward_plugins.hookspecs import JudgeCard
+
+logger = logging.getLogger(__name__)
+
+CACHED_AT_ONCE = 64
+"""With a cache, verdicts are stored after every so many questions, so that an interruption loses no more than these."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelJudge:
+    """A judge that asks a model by a rubric, and reads the verdict from its reply or from its probabilities."""
+
+    name: str
+    """What the user called it by."""
+    backend: Backend
+    rubrics: Mapping[tuple[Task, int], Rubric]
+    """The rubric for each task and number of candidates judged at a time."""
+    readout: Readout = "generate"
+    """`"generate"`: read the reply. `"likelihood"`: read the probabilities of the verdicts, generating none."""
+    cache: VerdictCache | None = None
+
+    def supports(self, task: Task, arity: int) -> bool:
+        """Whether the judge judges `arity` candidates of the task at a time."""
+        return (task, arity) in self.rubrics
+
+    def rubric_for(self, case: Case) -> Rubric:
+        """The rubric that the case is judged by; `UnsupportedCase` where the judge has none."""
+        arity = len(case.candidates)
+        try:
+            return self.rubrics[case.task, arity]
+        except KeyError:
+            able = ", ".join(f"{task} ({count} at a time)" for task, count in sorted(self.rubrics))
+            more = " Compare more than two with a tournament of pairs." if arity > 2 else ""
+            raise UnsupportedCase(
+                f"judge {self.name!r} cannot judge {arity} candidate(s) of {case.task} at a time. "
+                f"It judges: {able}.{more}"
+            ) from None
+
+    def __call__(self, cases: Sequence[Case]) -> list[Verdict]:
+        """One verdict per case, in order. Raises `UnsupportedCase` before anything is asked, and `BackendError`."""
+        rubrics = [self.rubric_for(case) for case in cases]
+        if self.cache is None:
+            return self._ask(cases, rubrics)
+        revision = self.backend.revision
+        keys = [
+            verdict_key(case, rubric=rubric, readout=self.readout, revision=revision)
+            for case, rubric in zip(cases, rubrics, strict=True)
+        ]
+        known = self.cache.get(keys)
+        missing = [index for key, index in {key: index for index, key in enumerate(keys)}.items() if key not in known]
+        for start in range(0, len(missing), CACHED_AT_ONCE):
+            chunk = missing[start : start + CACHED_AT_ONCE]
+            verdicts = self._ask([cases[index] for index in chunk], [rubrics[index] for index in chunk])
+            fresh = {keys[index]: verdict for index, verdict in zip(chunk, verdicts, strict=True)}
+            self.cache.put(fresh)
+            known.update(fresh)
+        return [known[key] for key in keys]
+
+    def _ask(self, cases: Sequence[Case], rubrics: Sequence[Rubric]) -> list[Verdict]:
+        queries = [rubric.query(case, readout=self.readout) for case, rubric in zip(cases, rubrics, strict=True)]
+        # Policies repeat themselves: the same question is asked once, since a judge decodes greedily.
+        distinct = list(dict.fromkeys(queries))
+        replies: dict[Query, Reply] = dict(zip(distinct, self.backend(distinct), strict=True))
+        return [
+            rubric.verdict(replies[query], readout=self.readout) for rubric, query in zip(rubrics, queries, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class BothOrders:
+    """A judge that sees every comparison in both orders and averages; see `both_orders`."""
+
+    judge: Judge
+
+    def supports(self, task: Task, arity: int) -> bool:
+        """Whether the judge inside judges `arity` candidates of the task at a time; a plain callable may try."""
+        return self.judge.supports(task, arity) if isinstance(self.judge, ModelJudge) else True
+
+    def __call__(self, cases: Sequence[Case]) -> list[Verdict]:
+        """One verdict per case, in order; all orders are asked in one call of the judge inside."""
+        compared = [index for index, case in enumerate(cases) if len(case.candidates) > 1]
+        answers = self.judge([*cases, *(cases[index].reversed() for index in compared)])
+        verdicts = answers[: len(cases)]
+        for index, swapped in zip(compared, answers[len(cases) :], strict=True):
+            verdicts[index] = average_of_orders(verdicts[index], swapped.reversed())
+        return verdicts
+
+
+def both_orders(judge: Judge) -> BothOrders:
+    """A judge that asks every comparison in both orders, so that a preference for a position cancels out.
+
+    A judge that always says "first" comes out as a tie. Cases with one candidate pass through unchanged.
+    """
+    return BothOrders(judge)
+
+
+def average_of_orders(straight: Verdict, swapped: Verdict) -> Verdict:
+    """The mean of two verdicts on the same case, the second already turned back to the order of the first.
+
+    If only one was read there is no verdict: what was read carries the position bias that asking twice is to remove.
+    """
+    reply = f"{straight.reply}\n--- in the other order ---\n{swapped.reply}"
+    if straight.scores is None or swapped.scores is None:
+        both_unread = straight.scores is None and swapped.scores is None
+        return Verdict(scores=None, reply=reply, unread=straight.unread if both_unread else "orders")
+    return Verdict(
+        scores=_means(straight.scores, swapped.scores),
+        aspects={
+            name: _means(values, swapped.aspects[name])
+            for name, values in straight.aspects.items()
+            if name in swapped.aspects
+        },
+        reply=reply,
+    )
+
+
+def _means(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple((a + b) / 2 for a, b in zip(first, second, strict=True))
+
+
+def load_judge(
+    ref: str | Path | Judge,
+    *,
+    rubric: str | Rubric | None = None,
+    readout: Readout = "generate",
+    both_orders: bool = False,
+    cache: str | Path | None = None,
+    family: str | None = None,
+) -> Judge:
+    """A judge, from what names it.
+
+    `ref`: the name of a judge that a plug-in brings (`"shapes"` is embedded); a checkpoint id of the zoo, any other Hub
+    id or a folder (run in this process by transformers); `"vllm:ID"` (run in this process by vLLM); `"http(s)://HOST/v1"`
+    (any OpenAI-compatible server; `#NAME` behind the URL picks one of several served models); or a callable, taken as is.
+
+    `rubric`: ask by this rubric alone, instead of the family's rubric for the task at hand.
+    `readout`: `"generate"` reads the reply; `"likelihood"` reads the probabilities at the answer slot instead.
+    `both_orders`: ask comparisons both ways and average.
+    `cache`: an SQLite file that keeps verdicts between runs.
+    `family`: which family of the zoo the model belongs to, where its name does not say.
+
+    Nothing heavy is loaded before the first case is judged. Raises `UniRewardError` where `ref` names nothing, the
+    family cannot be told, or an option does not fit the judge.
+    """
+    chosen = plugins.find_rubric(rubric) if isinstance(rubric, str) else rubric
+    if isinstance(ref, str) and ref in plugins.judges():
+        judge = build(plugins.judges()[ref].thing)
+    elif isinstance(ref, (str, Path)):
+        judge = model_judge(str(ref), rubric=chosen, family=family)
+    else:
+        judge = ref
+    if isinstance(judge, ModelJudge):
+        judge = configured(judge, rubric=chosen, readout=readout, cache=cache)
+    elif chosen is not None or readout != "generate" or cache is not None:
+        raise UniRewardError(
+            f"judge {ref!r} is a plain callable: rubric=, readout= and cache= fit only a judge that asks a model"
+        )
+    return BothOrders(judge) if both_orders else judge
+
+
+def build(card: JudgeCard) -> Judge:
+    """The judge that a plug-in's card describes; `MissingExtra` where its extra is not installed."""
+    module, _, attribute = card.load.partition(":")
+    with needs_extra(f"judge {card.name!r}", card.extra or "all"):
+        factory = getattr(importlib.import_module(module), attribute)
+    return cast("Judge", factory())
+
+
+def configured(judge: ModelJudge, *, rubric: Rubric | None, readout: Readout, cache: str | Path | None) -> ModelJudge:
+    """The judge with the user's choices applied; `UniRewardError` where no rubric of it has the asked-for readout."""
+    rubrics = judge.rubrics if rubric is None else {(rubric.task, rubric.arity): rubric}
+    if readout == "likelihood" and all(one.slot is None for one in rubrics.values()):
+        able = ", ".join(sorted(name for name, brought in plugins.rubrics().items() if brought.thing.slot))
+        raise UniRewardError(
+            f"none of the rubrics of judge {judge.name!r} ({', '.join(one.name for one in rubrics.values())}) has an "
+            f"answer slot to read a likelihood at. Use readout='generate', or one of these rubrics: {able}"
+        )
+    return replace(
+        judge, rubrics=rubrics, readout=readout, cache=VerdictCache(Path(cache)) if cache is not None else judge.cache
+    )
+
+
+def model_judge(ref: str, *, rubric: Rubric | None, family: str | None) -> ModelJudge:
+    """The judge behind a URL, a `vllm:` id, a Hub id or a folder, with its family's rubrics or the one given."""
+    if ref.startswith(("http://", "https://")):
+        return served_judge(ref, rubric=rubric, family=family)
+    runs_vllm = ref.startswith("vllm:")
+    model = ref.removeprefix("vllm:")
+    if not runs_vllm:
+        check_model_reference(model)
+    known = family_of(model, given=family, rubric=rubric)
+    template = dict(known.chat_template_kwargs) if known else {}
+    if runs_vllm:
+        from unireward_plugins.backends.vllm import VllmBackend
+
+        return ModelJudge(ref, VllmBackend(model, chat_template_kwargs=template), rubric_table(known, rubric))
+    if known and known.only_served:
+        raise UniRewardError(f"checkpoint {model!r} cannot be run in this process: {known.only_served}")
+    from unireward_plugins.backends.transformers import TransformersBackend
+
+    return ModelJudge(ref, TransformersBackend(model, chat_template_kwargs=template), rubric_table(known, rubric))
+
+
+def served_judge(url: str, *, rubric: Rubric | None, family: str | None) -> ModelJudge:
+    """The judge behind an OpenAI-compatible server; asks the server which model it serves where the family needs it."""
+    from unireward_plugins.backends.openai import OpenAIBackend
+
+    base_url, _, served_name = url.partition("#")
+    backend = OpenAIBackend(base_url, model=served_name or None)
+    known = plugins.find_family(family) if family else None
+    if known is None and rubric is None:
+        known = family_of(backend.served_checkpoint(), given=None, rubric=None)
+    if known and known.chat_template_kwargs:
+        backend = replace(backend, chat_template_kwargs=dict(known.chat_template_kwargs))
+    return ModelJudge(url, backend, rubric_table(known, rubric))
+
+
+def check_model_reference(model: str) -> None:
+    """Raise `UniRewardError` unless the text can be a Hub id or is a folder that holds a checkpoint."""
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UniRewardError(f"folder {model!r} holds no checkpoint: there is no config.json in it")
+    elif model.count("/") != 1 or model.startswith((".", "/", "~")):
+        names = ", ".join(sorted(plugins.judges()))
+        raise UniRewardError(
+            f"{model!r} names no judge. Give a judge's name ({names}), a checkpoint id such as "
+            "'CodeGoat24/UnifiedReward-2.0-qwen3vl-8b', a folder that exists, 'vllm:ID', or a server's URL 'http://HOST:PORT/v1'"
+        )
+
+
+def family_of(name: str, *, given: str | None, rubric: Rubric | None) -> Family | None:
+    """The family of a model: the one given, else the one its name tells, else none if a rubric makes it needless."""
+    if given is not None:
+        return plugins.find_family(given)
+    for brought in plugins.families().values():
+        if brought.thing.has(name):
+            return brought.thing
+    if rubric is not None:
+        return None
+    raise UniRewardError(
+        f"model {name!r} is in no family of the zoo, so it is not known which rubrics it was trained for. "
+        f"Say so with family= (one of: {', '.join(plugins.families())}), or give one rubric with rubric="
+    )
+
+
+def rubric_table(family: Family | None, rubric: Rubric | None) -> dict[tuple[Task, int], Rubric]:
+    """The rubrics of a judge: the one that the user gave, or the family's."""
+    if rubric is not None:
+        return {(rubric.task, rubric.arity): rubric}
+    assert family is not None, "family_of raises where there is neither"
+    return {key: plugins.find_rubric(name) for key, name in family.rubrics.items()}

@@ -137,7 +137,10 @@ def _qwen_tokenizer(family: Any, tokens: Mapping[str, bool], *, image: str, vide
 
 def _llama_tokenizer(tokens: Mapping[str, bool]) -> Any:
     first, last = list(tokens)[:3], list(tokens)[3:]
-    trained, merges = _train(pre_tokenizers.Metaspace(), [])
+    trained, merges = _train(
+        pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Digits(individual_digits=True)]),
+        list("0123456789"),
+    )
     pieces = [*first, *(f"<0x{byte:02X}>" for byte in range(256)), *trained, *last]
     tokenizer = hf.LlamaTokenizer(
         vocab={piece: index for index, piece in enumerate(pieces)},
@@ -186,10 +189,13 @@ def _qwen3_5_processor() -> hf.ProcessorMixin:
     )
 
 
+_GRIDS = [[56, 112], [112, 56], [112, 112]]
+
+
 def _llava_onevision_processor() -> hf.ProcessorMixin:
     size = {"height": 56, "width": 56}
     return hf.LlavaOnevisionProcessor(
-        image_processor=hf.LlavaOnevisionImageProcessor(image_grid_pinpoints=[[56, 56]], size=size),
+        image_processor=hf.LlavaOnevisionImageProcessor(image_grid_pinpoints=_GRIDS, size=size),
         video_processor=hf.LlavaOnevisionVideoProcessor(size=size),
         tokenizer=_qwen_tokenizer(hf.Qwen2Tokenizer, LLAVA_ONEVISION_TOKENS, image="<image>", video="<video>"),
         num_image_tokens=16,
@@ -288,7 +294,7 @@ def _llava_onevision_config(tokenizer: Any) -> hf.PreTrainedConfig:
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
         vision_aspect_ratio="anyres_max_9",
-        image_grid_pinpoints=[[56, 56]],
+        image_grid_pinpoints=_GRIDS,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
         tie_word_embeddings=True,

@@ -1,1 +1,1 @@
-"""The ways to reach a model: in this process (`transformers`, `vllm`) or behind an OpenAI-compatible server (`openai`)."""
+"""The ways to reach a model: in this process (`transformers`, `vllm`), or behind a server (`openai`)."""

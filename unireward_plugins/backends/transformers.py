@@ -1,0 +1,202 @@
+"""Runs a vision-language checkpoint in this process with transformers.
+
+    backend = TransformersBackend("CodeGoat24/UnifiedReward-2.0-qwen3vl-8b")
+    replies = backend([Query(text="Which image is better?", media=(first, second))])
+
+Tested with Qwen2.5-VL, Qwen3-VL, Qwen3.5, LLaVA-OneVision and LLaVA.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unireward_plugins.backends.batches import Batches
+from unireward_plugins.backends.checkpoint import Checkpoint, open_checkpoint
+from unireward_plugins.backends.fingerprint import fingerprint
+from unireward_plugins.backends.prompts import Prompt, join, read
+from unireward_plugins.errors import BackendError
+from unireward_plugins.types import Query, Reply
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+READ_BY_RUBRICS = frozenset({"<think>", "</think>", "<answer>", "</answer>"})
+"""Special tokens, where a tokenizer makes them special, that stay in the text of a reply."""
+
+
+class _Engine:
+    """What a backend builds on first use. Pickles as an empty one, so that a backend travels without its model."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.checkpoint: Checkpoint | None = None
+        self.budget: int | None = None
+        """The budget of tokens that memory has taught, once it ran out."""
+
+    def __reduce__(self) -> tuple[type[_Engine], tuple[()]]:
+        return _Engine, ()
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersBackend:
+    """Answers queries with a checkpoint that is loaded when it is first asked; safe to use from several threads.
+
+    Decodes greedily. Where memory runs out, the batch is halved and the work goes on.
+    """
+
+    model: str | Path
+    """A Hub id, or a folder with a checkpoint."""
+    _: KW_ONLY
+    hub_revision: str | None = None
+    """A branch, tag or commit of the Hub id; its default branch where not given."""
+    device: str | None = None
+    """`"cuda:1"`, `"cpu"`, ...; `"auto"` spreads a model over all GPUs. By default the process's own accelerator."""
+    dtype: torch.dtype | None = None
+    """bfloat16 by default, on a CPU float32."""
+    attention: str = "sdpa"
+    """Which attention transformers uses: `"sdpa"`, `"flash_attention_2"`, `"eager"`."""
+    batch_tokens: int = 16_384
+    """The most tokens that a batch holds, padding and replies included. A query alone may hold more."""
+    chat_template_kwargs: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What the chat template is told: `{"enable_thinking": False}` for Qwen3.5."""
+    trust_remote_code: bool = False
+    """Whether Python code that lies beside the weights may run."""
+    _engine: _Engine = field(default_factory=_Engine, init=False, repr=False, compare=False)
+
+    def __call__(self, queries: Sequence[Query], /) -> list[Reply]:
+        """As many replies, in the same order. Raises `BackendError` where the model cannot be loaded, or fails."""
+        if not queries:
+            return []
+        with self._engine.lock:
+            checkpoint = self._open()
+            batches = Batches(
+                queries,
+                partial(read, checkpoint=checkpoint, template=self.chat_template_kwargs),
+                self._engine.budget or self.batch_tokens,
+            )
+            replies: dict[int, Reply] = {}
+            while batches:
+                replies.update(self._answer_next(batches, checkpoint))
+        return [replies[index] for index in range(len(queries))]
+
+    @property
+    def revision(self) -> str:
+        """The commit on the Hub, or for a folder `sha256:` and a hash of its weights, configuration and tokenizer."""
+        return fingerprint(str(self.model), self.hub_revision)
+
+    def _open(self) -> Checkpoint:
+        if self._engine.checkpoint is None:
+            name = str(self.model)
+            self._engine.checkpoint = open_checkpoint(
+                name,
+                # The very commit that `revision` names, even if somebody pushes in between.
+                revision=None if Path(name).is_dir() else self.revision,
+                device=self.device,
+                dtype=self.dtype,
+                attention=self.attention,
+                trust_remote_code=self.trust_remote_code,
+            )
+        return self._engine.checkpoint
+
+    def _answer_next(self, batches: Batches, checkpoint: Checkpoint) -> dict[int, Reply]:
+        """The replies to the next batch, by place; none where memory ran out and the batch was put back."""
+        batch = batches.take()
+        answer = log_probabilities if next(iter(batch.values())).query.choices else generate
+        try:
+            return dict(zip(batch, answer(list(batch.values()), checkpoint), strict=True))
+        except RuntimeError as error:
+            # Only the message outlives this block: the traceback holds the tensors that are in the way.
+            failure, out_of_memory = str(error), is_out_of_memory(error)
+            if not out_of_memory:
+                raise BackendError(f"checkpoint {checkpoint.name!r} failed on {len(batch)} queries: {error}") from error
+        free_memory()
+        if len(batch) == 1:
+            (prompt,) = batch.values()
+            raise BackendError(
+                f"memory does not suffice for one query of {prompt.length} tokens ({len(prompt.query.media)} pictures) "
+                f"to checkpoint {checkpoint.name!r}: {failure}. Use smaller or fewer pictures, a smaller checkpoint, "
+                "device='auto' to spread it over several GPUs, or a server"
+            )
+        batches.halve(batch)
+        self._engine.budget = batches.budget
+        logger.warning("memory ran out for a batch of %d: going on with at most %d tokens", len(batch), batches.budget)
+        return {}
+
+
+def generate(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> list[Reply]:
+    """Decode a reply to each prompt of a batch, whose token limits are the same."""
+    import torch
+
+    tensors = _batch(prompts, checkpoint)
+    with torch.inference_mode():
+        rows = checkpoint.model.generate(**tensors, max_new_tokens=prompts[0].query.max_tokens)
+    written = rows[:, tensors["input_ids"].shape[1] :].tolist()
+    return [Reply(text(prompt, ids, checkpoint)) for prompt, ids in zip(prompts, written, strict=True)]
+
+
+def log_probabilities(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> list[Reply]:
+    """Read the log-probabilities of each prompt's choices, over the whole vocabulary, in one forward pass."""
+    import torch
+
+    with torch.inference_mode():
+        logits = checkpoint.model(**_batch(prompts, checkpoint), logits_to_keep=1, use_cache=False).logits
+        rows = logits[:, -1].float().log_softmax(-1).cpu()
+    replies = []
+    for prompt, row in zip(prompts, rows, strict=True):
+        logprobs = tuple(row[list(prompt.choice_ids)].tolist())
+        likeliest = prompt.query.choices[logprobs.index(max(logprobs))]
+        replies.append(Reply(prompt.query.prefill + likeliest, logprobs))
+    return replies
+
+
+def text(prompt: Prompt, ids: Sequence[int], checkpoint: Checkpoint) -> str:
+    """What the model wrote, from the prefill on: up to the token that ends a reply, without special tokens."""
+    tokenizer = checkpoint.tokenizer
+    stops = checkpoint.model.generation_config.eos_token_id
+    stops = {stops} if isinstance(stops, int) else set(stops or ())
+    end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
+    hidden = {
+        token
+        for token, added in tokenizer.added_tokens_decoder.items()
+        if added.special and added.content not in READ_BY_RUBRICS
+    }
+    written = [token for token in ids[:end] if token not in hidden]
+    if not prompt.query.prefill:
+        return str(tokenizer.decode(written))
+    # Alone, some tokenizers would drop the space that a word in the middle of a line begins with.
+    before = prompt.tensors["input_ids"][0, -1:].tolist()
+    return prompt.query.prefill + str(tokenizer.decode([*before, *written])[len(tokenizer.decode(before)) :])
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that memory ran out, on any of the devices that accelerate knows."""
+    import torch
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
+
+
+def free_memory() -> None:
+    """Give memory that is no longer in use back to the device."""
+    from accelerate.utils.memory import clear_device_cache
+
+    clear_device_cache(garbage_collection=True)
+
+
+def _batch(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The tensors of a batch where the model is; pictures in its precision."""
+    model = checkpoint.model
+    pad = checkpoint.tokenizer.pad_token_id
+    tensors = join(prompts, pad=0 if pad is None else pad)
+    return {
+        name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+        for name, tensor in tensors.items()
+    }

@@ -105,6 +105,7 @@ UNREAD_REASONS: Mapping[str, str] = {
     "empty": "the reply is empty",
     "truncated": "the reasoning was cut off before a verdict (raise the token limit)",
     "no_verdict": "the reply holds nothing that reads as a verdict",
+    "echo": "the reply repeats the prompt instead of answering it",
     "nan": "a score is not a number",
     "range": "a score lies outside the rubric's scale",
     "both": "the reply names both candidates as the winner",

@@ -1,0 +1,121 @@
+"""Readers of replies that should be JSON.
+
+Models cut JSON off, leave trailing commas, fences and unescaped quotes in it. The readers look for the few keys that
+they need, in the order of the text, instead of decoding it: what is whole is read, and nothing nests too deep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import isclose
+
+from unireward_plugins.parsing.reading import FLAGS, NUMBER, WINS, Parts, Reader, checked, combined, last, plain, unread
+from unireward_plugins.parsing.scores import MOST_NAMES
+from unireward_plugins.types import Verdict
+
+_SCORE_LIST = re.compile(r"(?<![\w\\])[\"']?score[\"']?\s*+[:=]\s*+\[(?P<items>[^\[\]]{0,200}+)\]", FLAGS)
+_ITEM = re.compile(rf"\s*+{NUMBER}\s*+", FLAGS)
+_ENTRY = re.compile(
+    r"(?<!\\)\"(?P<key>name|score_1|score_2|cat_winner|winner)\"\s*+:\s*+"
+    rf"(?:\"(?P<text>(?:[^\"\\\n]|\\.){{0,400}}+)\"|{NUMBER}(?=\s*+[,}}\]]))(?P<nested>\s*+,?+\s*+\}}\s*+[,\]])?+",
+    FLAGS,
+)
+_DIGIT = re.compile(r"(?<![0-9])[12](?![0-9])")
+
+
+def edit_json(*names: str, high: float = 25) -> Reader:
+    """`{"reasoning": "...", "score": [20, 15]}`: one number from 0 to `high` for each of the names.
+
+    Scores: one, the mean of the numbers brought to 0..1. Aspects: the numbers as they were written.
+    """
+    return Reader(_edit_json, (names, high))
+
+
+def _edit_json(parts: Parts, names: tuple[str, ...], high: float) -> Verdict:
+    found = last(_SCORE_LIST.finditer(parts.answer))
+    if found is None:
+        return unread("json" if "{" in parts.answer else "no_verdict")
+    items = found["items"].strip().removesuffix(",").split(",")
+    values = [checked(_ITEM.fullmatch(item), 0, high) for item in items]
+    if len(values) != len(names):
+        return unread("incomplete")
+    return combined(
+        {name: value if isinstance(value, str) else (value,) for name, value in zip(names, values, strict=True)},
+        0,
+        high,
+    )
+
+
+def flex_json() -> Reader:
+    """UnifiedReward-Flex: categories, each with dimensions whose two scores sum to 10, and a winner over all.
+
+    Scores: 1 and 0 by `winner`. Aspects: `category/A` (1 and 0 by `cat_winner`) and `dimension/A/sharpness` (the two
+    scores, 0..10); `dropped_dimensions` counts those whose scores do not sum to 10, where there are any. Categories
+    go by their first letter, else by position, as models rename them. A reply that was cut off keeps the aspects that
+    are whole.
+    """
+    return Reader(_flex_json)
+
+
+@dataclass(slots=True)
+class _Category:
+    """What is gathered of one category while the text is walked."""
+
+    name: str = ""
+    heading: str = ""
+    """The name read last: that of the dimension whose scores come next."""
+    half: dict[str, float] = field(default_factory=dict)
+    """The scores of the dimension so far."""
+    dims: list[tuple[str, tuple[float, float]]] = field(default_factory=list)
+    winner: str = ""
+
+
+def _flex_json(parts: Parts) -> Verdict:
+    entries = list(_ENTRY.finditer(parts.answer))
+    winners = [entry for entry in entries if entry["key"].lower() == "winner" and not entry["nested"]]
+    aspects = _flex_aspects(list(_categories(entries)))
+    if not winners:
+        return unread("json" if "{" in parts.answer else "no_verdict", aspects)
+    named = set(_DIGIT.findall(winners[-1]["text"] or ""))
+    if len(named) != 1:
+        return unread("both" if named else "no_verdict", aspects)
+    return Verdict(WINS[named.pop()], aspects=aspects)
+
+
+def _categories(entries: list[re.Match[str]]) -> Iterator[_Category]:
+    """The categories in the order of the text; each ends with its `cat_winner`, the last perhaps without."""
+    category = _Category()
+    for entry in entries:
+        key, text = entry["key"].lower(), entry["text"]
+        if key == "name" and text is not None:
+            category.name = category.name or text
+            category.heading, category.half = text, {}
+        elif key in {"score_1", "score_2"} and text is None:
+            value = checked(entry, 0, 10)
+            category.half[key] = -1.0 if isinstance(value, str) else value
+            if len(category.half) == 2:
+                category.dims.append((category.heading, (category.half["score_1"], category.half["score_2"])))
+                category.half = {}
+        elif key == "cat_winner" and text is not None:
+            category.winner = text
+            yield category
+            category = _Category()
+    yield category
+
+
+def _flex_aspects(categories: list[_Category]) -> dict[str, tuple[float, ...]]:
+    aspects: dict[str, tuple[float, ...]] = {}
+    dropped = 0
+    for position, category in enumerate(categories[:26]):
+        letter = category.name[:1].upper() if re.match(r"[A-Za-z][.:)\s]", category.name) else chr(ord("A") + position)
+        named = set(_DIGIT.findall(category.winner))
+        if len(named) == 1:
+            aspects[f"category/{letter}"] = WINS[named.pop()]
+        for name, pair in category.dims[:MOST_NAMES]:
+            if min(pair) >= 0 and isclose(sum(pair), 10):
+                aspects[f"dimension/{letter}/{plain(name).strip().lower()[:60]}"] = pair
+            else:
+                dropped += 1
+    return {**aspects, "dropped_dimensions": (float(dropped),) * 2} if dropped else aspects

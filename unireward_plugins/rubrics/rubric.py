@@ -104,8 +104,9 @@ class Rubric:
             slot = self._slot()
             if reply.logprobs is None or len(reply.logprobs) != len(slot.choices):
                 raise BackendError(
-                    f"rubric {self.name!r} asked for {len(slot.choices)} log-probabilities, the backend gave
-                    {reply.logprobs}" )
+                    f"rubric {self.name!r} asked for {len(slot.choices)} log-probabilities, "
+                    f"the backend gave {reply.logprobs}"
+                )
             return slot.verdict(reply)
         if self._is_echo(reply.text):
             return Verdict(None, reply=reply.text, unread="echo")

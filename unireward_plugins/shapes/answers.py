@@ -92,7 +92,8 @@ def draw_answer(shape: Shape, question: Question, rng: Random) -> str:
         return say(_with_another(shape, question.attribute, rng), question, rng)
     if draw < 0.64:
         others = [name for name in ATTRIBUTES if name != question.attribute]
-        return say(_with_another(shape, rng.choice(others), rng), question, rng)
+        false_detail = _with_another(shape, rng.choice(others), rng)
+        return max((say(false_detail, question, rng) for _ in range(4)), key=len)  # the longest names the most details
     if draw < 0.72:
         return say(shape, rng.choice(QUESTIONS), rng)
     return rng.choice(_JUNK)(shape, question, rng)
@@ -123,10 +124,11 @@ def _another(values: tuple[Value, ...], value: Value, rng: Random) -> Value:
 
 
 def _written(text: str, rng: Random) -> str:
-    """The text with or without a capital letter and a full stop."""
+    """The text with or without a capital letter, a full stop and space around it."""
     if rng.random() < 0.5:
         text = text[0].upper() + text[1:]
-    return text + rng.choice(("", "", ".", "."))
+    before, after = (" " if rng.random() < 0.1 else "" for _ in range(2))
+    return before + text + rng.choice(("", ".")) + after
 
 
 def _empty(_shape: Shape, _question: Question, rng: Random) -> str:

@@ -74,7 +74,8 @@ def _paint(pixels: Floats, ground: Floats) -> Floats:
     farthest = np.argpartition(distance, -count, axis=1)[:, -count:]
     guess = np.take_along_axis(flat, farthest[..., None], axis=1).mean(axis=1)
     inside = (_alpha(pixels, ground, guess) > 0.7).reshape(len(pixels), -1, 1)
-    paint: Floats = (flat * inside).sum(1) / np.maximum(inside.sum(1), 1)
+    count_inside = inside.sum(1)
+    paint: Floats = np.where(count_inside, (flat * inside).sum(1) / np.maximum(count_inside, 1), guess)
     return paint
 
 
@@ -127,5 +128,10 @@ def count_errors(*, pictures: int, seed: int) -> int:
     )
 
 
+def main(pictures: int = 10_000) -> None:
+    """Print the referee's error on so many pictures."""
+    print(f"{count_errors(pictures=pictures, seed=0)} of {pictures:,} pictures were misread")
+
+
 if __name__ == "__main__":
-    print(f"{count_errors(pictures=10_000, seed=0)} of 10,000 pictures were misread")
+    main()

@@ -1,0 +1,154 @@
+"""Measuring a judge: ask it about cases whose truth is known, and report how well it agrees, with what certainty.
+
+report = evaluate_judge(load_judge("shapes"), cases, labels)
+print(report)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite, isnan
+from typing import TYPE_CHECKING
+
+from unireward_plugins.errors import UniRewardError, UnsupportedCase
+from unireward_plugins.types import Case, Judge, Verdict
+
+if TYPE_CHECKING:
+    from eval_ext.metrics import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One measured number with its 95 % bootstrap interval; all `None` where there was nothing to measure."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    cases: int
+    """How many cases it rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a judge agrees with labels; prints as a table."""
+
+    metrics: Mapping[str, Estimate]
+    """By the names of the functions of `eval_ext.metrics`, where each is defined."""
+    unread: Mapping[str, int]
+    """How many verdicts were not read, by reason (`unireward_plugins.types.UNREAD_REASONS`)."""
+    cases: int
+    seed: int
+    """What the intervals were resampled with."""
+
+    def to_json(self) -> str:
+        """The report as a JSON object."""
+        return json.dumps(asdict(self), indent=2)
+
+    def __str__(self) -> str:
+        lines = [("", "value", "95 % interval", "cases")]
+        for name, estimate in self.metrics.items():
+            interval = f"{_shown(estimate.low)} .. {_shown(estimate.high)}"
+            lines.append((name.replace("_", " "), _shown(estimate.value), interval, f"{estimate.cases:,}"))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = [
+            "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
+            for cells in (zip(line, widths, strict=True) for line in lines)
+        ]
+        return "\n".join([*table, *(f"unread: {reason} x {count}" for reason, count in self.unread.items())])
+
+
+def evaluate_judge(judge: Judge, cases: Sequence[Case], labels: Sequence[Sequence[float]], *, seed: int = 0) -> Report:
+    """Ask the judge about every case and compare its verdicts with the labels.
+
+    A label holds one number a candidate, on any scale: `(1, 0)` says that the first is better, `(4, 4)` that they tie,
+    `(3.5,)` is a grade. All cases have one candidate, or all have two. Pairs are asked in both orders, and the
+    accuracies are means over the two: what the judge scores in an order drawn at random. (Pass `both_orders(judge)` to
+    measure the averaged verdicts instead.) Intervals resample whole cases. Raises `UniRewardError` where labels do not
+    fit the cases and `UnsupportedCase` for other numbers of candidates, before anything is asked.
+    """
+    arity = _check(cases, labels)
+    asked = [*cases, *(case.reversed() for case in cases)] if arity == 2 else list(cases)
+    verdicts = judge(asked)
+    if len(verdicts) != len(asked):
+        raise UniRewardError(f"the judge was asked about {len(asked)} cases and gave {len(verdicts)} verdicts")
+    metrics = _pair_metrics(verdicts, labels, seed) if arity == 2 else _point_metrics(verdicts, labels, seed)
+    unread = Counter(verdict.unread for verdict in verdicts if verdict.unread is not None)
+    return Report(metrics=metrics, unread=dict(unread.most_common()), cases=len(cases), seed=seed)
+
+
+def _check(cases: Sequence[Case], labels: Sequence[Sequence[float]]) -> int:
+    """The number of candidates in each case."""
+    if not cases or len(cases) != len(labels):
+        raise UniRewardError(f"there must be one label for each case, and one case at least; got {len(cases)} cases "
+                             f"and {len(labels)} labels")  # fmt: skip
+    arities = sorted({len(case.candidates) for case in cases})
+    if arities not in ([1], [2]):
+        raise UnsupportedCase(
+            f"a judge is measured on cases with one candidate each or on cases with two each; got cases with {arities}"
+        )
+    for index, label in enumerate(labels):
+        if len(label) != arities[0] or not all(isfinite(number) for number in label):
+            raise UniRewardError(f"label {index} must be {arities[0]} finite number(s), one a candidate; got {label!r}")
+    return arities[0]
+
+
+def _pair_metrics(verdicts: Sequence[Verdict], labels: Sequence[Sequence[float]], seed: int) -> dict[str, Estimate]:
+    import numpy as np
+
+    from eval_ext import metrics
+
+    straight, turned = np.split(np.array([metrics.margin(verdict.scores) for verdict in verdicts]), 2)
+    truth = np.array([first - second for first, second in labels])
+
+    def over_both_orders(metric: Callable[[Floats, Floats], float]) -> Callable[..., float]:
+        return lambda straight, turned, truth: metric(
+            np.concatenate([straight, -turned]), np.concatenate([truth, truth])
+        )
+
+    decided = truth != 0
+    columns = (straight, turned, truth)
+    estimates = {
+        "accuracy_without_ties": _estimate(
+            over_both_orders(metrics.accuracy_without_ties), *(column[decided] for column in columns), seed=seed
+        )
+    }
+    if not decided.all():
+        for metric in (metrics.accuracy_with_ties, metrics.accuracy_with_ties_at_best_threshold):
+            estimates[metric.__name__] = _estimate(over_both_orders(metric), *columns, seed=seed)
+    read_twice = ~(np.isnan(straight) | np.isnan(turned))
+    estimates["order_flip_rate"] = _estimate(
+        metrics.order_flip_rate, straight[read_twice], turned[read_twice], seed=seed
+    )
+    estimates["unread_share"] = _estimate(
+        lambda straight, turned: metrics.unread_share(np.concatenate([straight, turned])), straight, turned, seed=seed
+    )
+    return estimates
+
+
+def _point_metrics(verdicts: Sequence[Verdict], labels: Sequence[Sequence[float]], seed: int) -> dict[str, Estimate]:
+    import numpy as np
+
+    from eval_ext import metrics
+
+    scores = np.array([float("nan") if verdict.scores is None else verdict.scores[0] for verdict in verdicts])
+    truth = np.array([grade for (grade,) in labels])
+    read = ~np.isnan(scores)
+    return {
+        "spearman": _estimate(metrics.spearman, scores[read], truth[read], seed=seed),
+        "unread_share": _estimate(metrics.unread_share, scores, seed=seed),
+    }
+
+
+def _estimate(statistic: Callable[..., float], *columns: Floats, seed: int) -> Estimate:
+    from eval_ext.metrics import bootstrap_interval
+
+    bounds = (statistic(*columns), *bootstrap_interval(statistic, *columns, seed=seed))
+    value, low, high = (None if isnan(bound) else bound for bound in bounds)
+    return Estimate(value, low, high, cases=len(columns[0]))
+
+
+def _shown(number: float | None) -> str:
+    return "-" if number is None else f"{number:.3f}"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import pluggy
 
-from unireward_plugins import builtin, hookspecs
+from unireward_plugins import hookspecs
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.families import Family
 from unireward_plugins.hookspecs import PROJECT, JudgeCard
 from unireward_plugins.rubrics import Rubric
+
+BUILTIN = "unireward_plugins.builtin"
+"""The module that our own entry point names."""
 
 
 class Named(Protocol):
@@ -46,8 +49,8 @@ def plugin_manager() -> pluggy.PluginManager:
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
-    manager.register(builtin, name="unireward-plugins")
-    for entry_point in entry_points(group=PROJECT):
+    ours_first = sorted(entry_points(group=PROJECT), key=lambda entry_point: entry_point.value != BUILTIN)
+    for entry_point in ours_first:
         _register(manager, entry_point)
     return manager
 
@@ -88,8 +91,7 @@ def families() -> Mapping[str, Brought[Family]]:
 def _collect(kind: str, hook: pluggy.HookCaller) -> dict[str, Brought[Thing]]:
     found: dict[str, Brought[Thing]] = {}
     for implementation in hook.get_hookimpls():
-        things: Iterable[Thing] = implementation.function()
-        for thing in things:
+        for thing in _called(implementation):
             if thing.name in found:
                 raise UniRewardError(
                     f"two plug-ins bring a {kind} named {thing.name!r}: {found[thing.name].plugin!r} and "
@@ -97,6 +99,17 @@ def _collect(kind: str, hook: pluggy.HookCaller) -> dict[str, Brought[Thing]]:
                 )
             found[thing.name] = Brought(thing, implementation.plugin_name)
     return found
+
+
+def _called(implementation: pluggy.HookImpl) -> list[Any]:
+    """What one plug-in's hook returns; `UniRewardError` naming the plug-in where it fails."""
+    try:
+        return list(cast("Callable[[], Iterable[Any]]", implementation.function)())
+    except Exception as error:
+        raise UniRewardError(
+            f"plug-in {implementation.plugin_name!r}: its hook {implementation.function.__name__} failed with "
+            f"{type(error).__name__}: {error}. Mend it, or remove it with: pip uninstall {implementation.plugin_name}"
+        ) from error
 
 
 def find_rubric(name: str) -> Rubric:

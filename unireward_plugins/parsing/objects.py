@@ -7,22 +7,37 @@ they need, in the order of the text, instead of decoding it: what is whole is re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isclose
 
-from unireward_plugins.parsing.reading import FLAGS, NUMBER, WINS, Parts, Reader, checked, combined, last, plain, unread
+from unireward_plugins.parsing.reading import (
+    FLAGS,
+    NUMBER,
+    WINS,
+    Parts,
+    Reader,
+    Value,
+    checked,
+    combined,
+    last,
+    plain,
+    unread,
+)
 from unireward_plugins.parsing.scores import MOST_NAMES
 from unireward_plugins.types import Verdict
 
 _SCORE_LIST = re.compile(r"(?<![\w\\])[\"']?score[\"']?\s*+[:=]\s*+\[(?P<items>[^\[\]]{0,200}+)\]", FLAGS)
 _ITEM = re.compile(rf"\s*+{NUMBER}\s*+", FLAGS)
 _ENTRY = re.compile(
-    r"(?<!\\)\"(?P<key>name|score_1|score_2|cat_winner|winner)\"\s*+:\s*+"
-    rf"(?:\"(?P<text>(?:[^\"\\\n]|\\.){{0,400}}+)\"|{NUMBER}(?=\s*+[,}}\]]))(?P<nested>\s*+,?+\s*+\}}\s*+[,\]])?+",
+    r"(?<!\\)\"(?P<key>name|dims|score_1|score_2|cat_winner|winner)\"\s*+:\s*+"
+    rf"(?:\"(?P<text>(?:[^\"\\\n]|\\.){{0,400}}+)\"|{NUMBER}(?=\s*+[,}}\]])|\[)(?P<nested>\s*+,?+\s*+\}}\s*+[,\]])?+",
     FLAGS,
 )
+_LETTERED = re.compile(r"[A-Z][.:)\s]", FLAGS)
+"""`A. Semantic Alignment`"""
 _DIGIT = re.compile(r"(?<![0-9])[12](?![0-9])")
+
+MOST_CATEGORIES = 26
 
 
 def edit_json(*names: str, high: float = 25) -> Reader:
@@ -63,19 +78,16 @@ def flex_json() -> Reader:
 class _Category:
     """What is gathered of one category while the text is walked."""
 
-    name: str = ""
-    heading: str = ""
-    """The name read last: that of the dimension whose scores come next."""
-    half: dict[str, float] = field(default_factory=dict)
-    """The scores of the dimension so far."""
-    dims: list[tuple[str, tuple[float, float]]] = field(default_factory=list)
+    name: str
+    dims: list[tuple[str, Value, Value]] = field(default_factory=list)
+    """The name and the two scores of each dimension."""
     winner: str = ""
 
 
 def _flex_json(parts: Parts) -> Verdict:
     entries = list(_ENTRY.finditer(parts.answer))
     winners = [entry for entry in entries if entry["key"].lower() == "winner" and not entry["nested"]]
-    aspects = _flex_aspects(list(_categories(entries)))
+    aspects = _flex_aspects(_categories(entries))
     if not winners:
         return unread("json" if "{" in parts.answer else "no_verdict", aspects)
     named = set(_DIGIT.findall(winners[-1]["text"] or ""))
@@ -84,38 +96,37 @@ def _flex_json(parts: Parts) -> Verdict:
     return Verdict(WINS[named.pop()], aspects=aspects)
 
 
-def _categories(entries: list[re.Match[str]]) -> Iterator[_Category]:
-    """The categories in the order of the text; each ends with its `cat_winner`, the last perhaps without."""
-    category = _Category()
+def _categories(entries: list[re.Match[str]]) -> list[_Category]:
+    """The categories in the order of the text: each begins with the list of its dimensions, after its name."""
+    categories: list[_Category] = []
+    heading, half = "", dict[str, Value]()
     for entry in entries:
-        key, text = entry["key"].lower(), entry["text"]
-        if key == "name" and text is not None:
-            category.name = category.name or text
-            category.heading, category.half = text, {}
-        elif key in {"score_1", "score_2"} and text is None:
-            value = checked(entry, 0, 10)
-            category.half[key] = -1.0 if isinstance(value, str) else value
-            if len(category.half) == 2:
-                category.dims.append((category.heading, (category.half["score_1"], category.half["score_2"])))
-                category.half = {}
-        elif key == "cat_winner" and text is not None:
-            category.winner = text
-            yield category
-            category = _Category()
-    yield category
+        key, text = entry["key"].lower(), entry["text"] or ""
+        if key == "name":
+            heading, half = text, {}
+        elif key == "dims":
+            categories.append(_Category(heading))
+        elif key == "cat_winner" and categories:
+            categories[-1].winner = text
+        elif key.startswith("score_") and categories:
+            half[key] = checked(entry, 0, 10) if entry["number"] else "no_verdict"
+            if len(half) == 2:
+                categories[-1].dims.append((heading, half["score_1"], half["score_2"]))
+                half = {}
+    return categories
 
 
 def _flex_aspects(categories: list[_Category]) -> dict[str, tuple[float, ...]]:
     aspects: dict[str, tuple[float, ...]] = {}
     dropped = 0
-    for position, category in enumerate(categories[:26]):
-        letter = category.name[:1].upper() if re.match(r"[A-Za-z][.:)\s]", category.name) else chr(ord("A") + position)
+    for position, category in enumerate(categories[:MOST_CATEGORIES]):
+        letter = category.name[0].upper() if _LETTERED.match(category.name) else chr(ord("A") + position)
         named = set(_DIGIT.findall(category.winner))
         if len(named) == 1:
             aspects[f"category/{letter}"] = WINS[named.pop()]
-        for name, pair in category.dims[:MOST_NAMES]:
-            if min(pair) >= 0 and isclose(sum(pair), 10):
-                aspects[f"dimension/{letter}/{plain(name).strip().lower()[:60]}"] = pair
+        for name, first, second in category.dims[:MOST_NAMES]:
+            if isinstance(first, float) and isinstance(second, float) and isclose(first + second, 10):
+                aspects[f"dimension/{letter}/{plain(name).strip().lower()[:60]}"] = (first, second)
             else:
                 dropped += 1
-    return {**aspects, "dropped_dimensions": (float(dropped),) * 2} if dropped else aspects
+    return {**aspects, "dropped_dimensions": (float(dropped), float(dropped))} if dropped else aspects

@@ -19,7 +19,9 @@ from unireward_plugins.types import Verdict
 FLAGS = re.IGNORECASE | re.ASCII
 
 SIGNED = r"[-+]?[0-9]++(?:\.[0-9]++)?+"
-NUMBER = rf"(?P<number>nan|[-+]?inf(?:inity)?+|{SIGNED})(?:\s*+/\s*+(?P<scale>[0-9]{{1,6}}+))?+"
+NUMBER = (
+    rf"(?P<number>nan|[-+]?inf(?:inity)?+|{SIGNED})(?:\s*+(?:/|out\s++of\b)\s*+(?P<scale>[0-9]{{1,6}}+(?:\.0++)?+))?+"
+)
 NUMBER_ENDS = r"(?![0-9A-Za-z_]|[.,][0-9]|\s{0,3}(?:-|to\b|or\b)\s{0,3}[0-9])"
 """What may not follow a number: the rest of a longer one (`1.2.3`, `4,5`), or the end of a range (`4-5`)."""
 

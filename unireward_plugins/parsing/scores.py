@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from math import isclose
 
 from unireward_plugins.parsing.reading import (
@@ -18,7 +19,6 @@ from unireward_plugins.parsing.reading import (
     combined,
     labelled,
     last,
-    plain,
     unread,
 )
 from unireward_plugins.types import Verdict
@@ -45,7 +45,8 @@ _WORD = re.compile(
     rf"\s*+,\s*+(?P<value>{SIGNED})\s*+\]",
     FLAGS,
 )
-_EDIT_LABEL = re.compile(r"\bimage\s*+(?P<candidate>[12])\b", FLAGS)
+_NO_SCORE = re.compile(r"\bimage\s*+[12]\b|^[ \t]*+[0-9]++[.)](?=\s)", FLAGS | re.M)
+"""Numbers that are no scores: those of the pictures, and those of a list."""
 _EDIT_SCORE = re.compile(rf"\bimage\s*+(?P<candidate>[12])\b[^0-9\n+\-:=]{{0,20}}+[:=]\s*+{NUMBER}{NUMBER_ENDS}", FLAGS)
 _ANY_NUMBER = re.compile(rf"(?<![0-9A-Za-z_.]){NUMBER}{NUMBER_ENDS}", FLAGS)
 
@@ -105,15 +106,15 @@ def word_scores(*names: str, low: float = 1, high: float = 5) -> Reader:
 
 def _word_scores(parts: Parts, names: tuple[str, ...], low: float, high: float) -> Verdict:
     verdict = _dim_lines(parts, names, low, high)
-    label = last(_WORDS.finditer(plain(parts.answer)))
-    if label is None:
+    if _WORDS.search(parts.plain) is None:
         return verdict
-    words: dict[str, tuple[float]] = {}
-    # The words themselves may hold markup, so the list is read from the text as it is, label or no label in bold.
+    # The list is read from the reply as it is: words may hold what `plain` takes for markup.
+    words: dict[str, list[float]] = {}
     for found, _ in zip(_WORD.finditer(parts.answer), range(MOST_NAMES), strict=False):
-        name = "word/" + re.sub(r"\\(.)", r"\1", found["double"] or found["single"])
-        words[name] = (max(float(found["value"]), *words.get(name, ())),) if name in words else (float(found["value"]),)
-    return Verdict(verdict.scores, aspects={**verdict.aspects, **words}, unread=verdict.unread)
+        word = re.sub(r"\\(.)", r"\1", found["double"] or found["single"])
+        words.setdefault(f"word/{word}", []).append(float(found["value"]))
+    aspects = {**verdict.aspects, **{name: (max(scores),) for name, scores in words.items()}}
+    return replace(verdict, aspects=aspects)
 
 
 def five_dim() -> Reader:
@@ -130,7 +131,7 @@ def _five_dim(parts: Parts) -> Verdict:
     verdict = combined({name: _single(label, text, 1, 4) for name, label in FIVE_DIMENSIONS.items()}, 1, 4)
     final = checked(last(FINAL_SCORE.finditer(text)), 1, 10)
     aspects = verdict.aspects if isinstance(final, str) else {**verdict.aspects, "final_score": (final,)}
-    return Verdict(verdict.scores, aspects=aspects, unread=verdict.unread)
+    return replace(verdict, aspects=aspects)
 
 
 def pair_blocks(*names: str) -> Reader:
@@ -179,7 +180,7 @@ def _edit_pair_numbers(parts: Parts) -> Verdict:
     if len(found) == 2:
         first, second = found["1"], found["2"]
     else:
-        numbers = [checked(number) for number in _ANY_NUMBER.finditer(_EDIT_LABEL.sub("", text))]
+        numbers = [checked(number) for number in _ANY_NUMBER.finditer(_NO_SCORE.sub("", text))]
         if len(numbers) != 2:
             return unread("no_verdict")
         first, second = numbers

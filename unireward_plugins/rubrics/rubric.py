@@ -17,6 +17,7 @@ Readout: TypeAlias = Literal["generate", "likelihood"]
 """How a rubric is read: from the reply that the model writes, or from the probabilities of its verdicts."""
 
 _PLACEHOLDER = re.compile(r"\{(?P<name>prompt|Query|instruction|Response|R[1-9])\}")
+_PROMPT_NAMES = ("prompt", "Query", "instruction")
 _SHORTEST_ECHO = 80
 """Characters of the template's own words, in one piece, that nobody repeats who answers the question."""
 
@@ -70,7 +71,7 @@ class Rubric:
         if self.slot is not None and any(len(values) != self.arity for values in self.slot.values):
             raise UniRewardError(f"rubric {self.name!r} judges {self.arity} candidate(s), its answer slot does not")
         texts = set(self._text_names())
-        known = {"prompt", "Query", "instruction"} | texts
+        known = {*_PROMPT_NAMES, *texts}
         used = {found["name"] for found in _PLACEHOLDER.finditer(self.template)}
         if used - known:
             raise UniRewardError(
@@ -120,17 +121,18 @@ class Rubric:
             raise UnsupportedCase(f"{expected} made from one source picture, got {len(case.context)} in the context")
 
     def _text_names(self) -> tuple[str, ...]:
-        """The placeholders for candidates."""
+        """The placeholders for candidates, where those are texts: one for each, and a second name for a single one."""
         if not self.task.endswith("understanding"):
             return ()
-        numbered = tuple(f"R{number}" for number in range(1, self.arity + 1))
-        return (*numbered, "Response") if self.arity == 1 else numbered
+        return ("R1", "Response") if self.arity == 1 else tuple(f"R{number + 1}" for number in range(self.arity))
 
     def _fill(self, case: Case) -> str:
         """The template with the case's texts put in, in one pass: what is put in is never looked at again."""
-        values = dict.fromkeys(("prompt", "Query", "instruction"), neutralise(case.prompt))
         texts = [neutralise(candidate) for candidate in case.candidates if isinstance(candidate, str)]
-        values.update(zip(self._text_names(), texts * 2, strict=False))
+        values = {
+            **dict.fromkeys(_PROMPT_NAMES, neutralise(case.prompt)),
+            **dict(zip(self._text_names(), texts * 2 if self.arity == 1 else texts, strict=bool(texts))),
+        }
         return _PLACEHOLDER.sub(lambda found: values[found["name"]], self.template)
 
     def _media(self, case: Case) -> Iterator[Media]:

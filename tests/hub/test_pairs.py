@@ -1,0 +1,259 @@
+"""Folders of pairs: written at once or not at all, and loaded by `datasets` alone, without this package."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+import hub.pairs
+from hub import save_pairs
+from tests.tiny_models import build
+from unireward_plugins.errors import MediaError, UniRewardError, UnsupportedCase
+from unireward_plugins.media import Media
+from unireward_plugins.pairs import Pair
+
+RED, GREEN, BLUE = (Image.new("RGB", (6, 4), colour) for colour in ("red", "green", "blue"))
+GENERATION = [
+    Pair("a red flag", Media.of(RED), Media.of(BLUE), 0.9, 0.25),
+    Pair("a {green} flag", Media.of(GREEN), Media.of(RED), 1.0, 0.0),
+]
+UNDERSTANDING = [Pair("What colour is it?", "red", "blue", 0.75, 0.25, (Media.of(RED),))]
+EDITING = [Pair("make it blue", Media.of(BLUE), Media.of(GREEN), 0.6, 0.4, (Media.of(RED),))]
+
+LOAD_ALONE = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"unireward_plugins", "hub", "trl_ext", "diffusers_ext", "eval_ext"}:
+            raise ImportError(f"{name} must not be needed")
+
+sys.meta_path.insert(0, Blocked())
+import io, json
+from datasets import load_dataset
+from PIL import Image
+
+def plain(value):
+    if isinstance(value, Image.Image):
+        return ["picture", *value.size, list(value.convert("RGB").getpixel((0, 0)))]
+    if isinstance(value, bytes):
+        return plain(Image.open(io.BytesIO(value)))
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return {name: plain(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+cache, *folders = sys.argv[1:]
+for folder in folders:
+    streamed = load_dataset(folder, split="train", streaming=True)
+    loaded = load_dataset(folder, cache_dir=cache)
+    assert list(loaded) == ["train"] and streamed.features == loaded["train"].features
+    rows = [plain(row) for row in loaded["train"]]
+    assert rows == [plain(row) for row in streamed]
+    print(json.dumps([str(loaded["train"].features), rows]))
+"""
+
+
+def load_alone(*folders: Path, scratch: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Column types and rows of each folder, as `datasets` reads them where this project cannot be imported."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LOAD_ALONE, str(scratch / "cache"), *map(str, folders)],
+        cwd=scratch,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(scratch / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def test_pairs_load_without_this_package(tmp_path: Path) -> None:
+    pictures = save_pairs(GENERATION, tmp_path / "pictures", judge="shapes", rubric="shapes.image_gen.point")
+    answers = save_pairs(UNDERSTANDING, tmp_path / "answers", judge="shapes")
+    (types, (flag, other)), (_, rows) = load_alone(pictures, answers, scratch=tmp_path)
+    red, blue = ["picture", 6, 4, [255, 0, 0]], ["picture", 6, 4, [0, 0, 255]]
+    assert flag == {
+        "prompt": "a red flag",
+        "chosen": red,
+        "rejected": blue,
+        "chosen_score": 0.9,
+        "rejected_score": 0.25,
+        "margin": 0.65,
+        "judge": "shapes",
+        "rubric": "shapes.image_gen.point",
+        "jpg_0": red,
+        "jpg_1": blue,
+        "label_0": 1.0,
+        "caption": "a red flag",
+    }
+    assert other["prompt"] == "a {green} flag"
+    assert "'chosen': Image(" in types
+    assert "'jpg_0': Value('binary')" in types
+    assert rows == [
+        {
+            "prompt": [{"role": "user", "content": "What colour is it?"}],
+            "images": [red],
+            "chosen": [{"role": "assistant", "content": "red"}],
+            "rejected": [{"role": "assistant", "content": "blue"}],
+            "chosen_score": 0.75,
+            "rejected_score": 0.25,
+            "margin": 0.5,
+            "judge": "shapes",
+            "rubric": "",
+        }
+    ]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`datasets.load_dataset` on a folder, with its cache in a temporary folder."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    return lambda folder: datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+
+
+def test_pairs_of_edits_keep_the_source_picture(tmp_path: Path, load: Any) -> None:
+    (row,) = load(save_pairs(EDITING, tmp_path / "pairs", judge="people"))
+    pictures = [row["images"][0], row["chosen"], row["rejected"]]
+    assert [picture.tobytes() for picture in pictures] == [RED.tobytes(), BLUE.tobytes(), GREEN.tobytes()]
+    assert "jpg_0" not in row, "a script that knows nothing of the source picture must not train on it"
+
+
+def test_pictures_come_back_to_the_pixel(tmp_path: Path, load: Any) -> None:
+    noise = Image.effect_noise((33, 17), 90).convert("RGB")
+    (row,) = load(save_pairs([Pair("noise", Media.of(noise), Media.of(RED), 1.0, 0.0)], tmp_path / "p", judge="x"))
+    assert row["chosen"].tobytes() == noise.tobytes()
+    assert Image.open(io.BytesIO(row["jpg_0"])).tobytes() == noise.tobytes()
+
+
+def test_diffusion_dpo_scripts_read_the_pictures(tmp_path: Path, load: Any) -> None:
+    """The steps of `preprocess_train` in diffusers' `train_diffusion_dpo.py`: bytes to pictures, swapped by label."""
+    columns = load(save_pairs(GENERATION, tmp_path / "pairs", judge="shapes"))[:]
+    pictures = [[Image.open(io.BytesIO(content)) for content in columns[name]] for name in ("jpg_0", "jpg_1")]
+    pairs = [
+        pair if label else pair[::-1]
+        for pair, label in zip(zip(*pictures, strict=True), columns["label_0"], strict=True)
+    ]
+    assert [picture.getpixel((0, 0)) for picture in pairs[0]] == [(255, 0, 0), (0, 0, 255)]
+    assert columns["caption"] == ["a red flag", "a {green} flag"]
+
+
+def test_trl_trains_on_pairs_of_answers_as_they_are(tmp_path: Path, load: Any) -> None:
+    from transformers import AutoProcessor
+    from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
+
+    processor = AutoProcessor.from_pretrained(build("qwen2_5_vl", tmp_path / "model"))
+    rows = load(save_pairs(UNDERSTANDING * 2, tmp_path / "pairs", judge="shapes"))
+    batch = DataCollatorForVisionPreference(processor)(list(rows))
+    chosen, rejected = batch["input_ids"][0], batch["input_ids"][2]
+    said = [
+        processor.decode(ids[mask.bool()])
+        for ids, mask in zip(batch["input_ids"], batch["completion_mask"], strict=True)
+    ]
+    assert [("red" in text, "blue" in text) for text in said] == [(True, False)] * 2 + [(False, True)] * 2
+    assert batch["pixel_values"].shape[0] > 0
+    assert len(chosen) == len(rejected)
+
+
+def test_the_card_says_what_is_known_and_tells_the_hub_where_the_files_are(tmp_path: Path) -> None:
+    folder = save_pairs(
+        GENERATION, tmp_path / "p", judge="shapes", rubric="r.v1", dropped={"tie": 3, "truncated": 1200}
+    )
+    card = (folder / "README.md").read_text()
+    _, header, text = card.split("---\n", 2)
+    metadata = yaml.safe_load(header)
+    assert metadata["configs"] == [
+        {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
+    ]
+    assert metadata["task_categories"] == ["text-to-image"]
+    assert "2 pairs of image generation, preferred by `shapes` by the rubric `r.v1`." in text
+    assert "Judged and dropped: 3 x no candidate is better than another; 1,200 x the reasoning was cut off" in text
+    assert "| `label_0` |" in text
+
+
+def test_the_card_claims_nothing_about_drops_that_it_was_not_told(tmp_path: Path) -> None:
+    assert "dropped" not in (save_pairs(EDITING, tmp_path / "a", judge="x") / "README.md").read_text()
+    told = save_pairs(UNDERSTANDING, tmp_path / "b", judge="x", dropped={}) / "README.md"
+    assert "Judged and dropped: nothing." in told.read_text()
+
+
+def test_many_pairs_go_to_several_files_in_order(tmp_path: Path, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub.pairs, "GROUP_ROWS", 2)
+    monkeypatch.setattr(hub.pairs, "SHARD_BYTES", 1500)
+    pairs = [Pair(f"{index}", Media.of(RED), Media.of(BLUE), 1.0, 0.0) for index in range(9)]
+    folder = save_pairs(pairs, tmp_path / "pairs", judge="shapes")
+    assert 1 < len(list((folder / "data").iterdir())) < 5, "five groups of rows, some of them in one file"
+    assert load(folder)["prompt"] == [str(index) for index in range(9)]
+
+
+def test_an_empty_folder_is_filled_and_a_full_one_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "below" / "pairs"
+    folder.mkdir(parents=True)
+    save_pairs(EDITING, folder, judge="x")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(UniRewardError, match="exists and is not empty"):
+        save_pairs(GENERATION, folder, judge="x")
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    taken = tmp_path / "file"
+    taken.touch()
+    with pytest.raises(UniRewardError, match="exists and is not empty"):
+        save_pairs(GENERATION, taken, judge="x")
+
+
+def test_nothing_is_left_where_a_picture_cannot_be_read(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    RED.save(broken)
+    broken.write_bytes(broken.read_bytes()[:50])
+    with pytest.raises(MediaError, match=r"broken\.png"):
+        save_pairs([*GENERATION, Pair("x", Media.of(broken), Media.of(RED), 1.0, 0.0)], tmp_path / "pairs", judge="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.png"]
+
+
+KILLED = """
+import os, signal, sys
+from PIL import Image
+import hub.pairs
+from unireward_plugins.media import Media
+from unireward_plugins.pairs import Pair
+
+write_row, rows = hub.pairs.schema.row, []
+
+def row(pair, **who):
+    rows.append(pair)
+    if len(rows) == 40:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write_row(pair, **who)
+
+hub.pairs.schema.row = row
+red, blue = (Media.of(Image.new("RGB", (6, 4), colour)) for colour in ("red", "blue"))
+hub.pairs.save_pairs([Pair("a", red, blue, 1.0, 0.0)] * 50, sys.argv[1], judge="x")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_kill_in_the_middle_leaves_no_folder_that_looks_whole(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "pairs")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "pairs").exists()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    save_pairs(GENERATION, tmp_path / "pairs", judge="x")
+
+
+def test_what_cannot_be_stored_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    clip = Media.of([RED, BLUE])
+    with pytest.raises(UnsupportedCase, match="pairs of video_generation cannot be stored"):
+        save_pairs([Pair("a", clip, Media.of([BLUE, RED]), 1.0, 0.0)], tmp_path / "pairs", judge="x")
+    with pytest.raises(UniRewardError, match="one task, got image_editing, image_generation"):
+        save_pairs(GENERATION + EDITING, tmp_path / "pairs", judge="x")
+    with pytest.raises(UniRewardError, match="got no pair"):
+        save_pairs([], tmp_path / "pairs", judge="x")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,124 @@
+"""The `unireward` command: its subcommands, each loaded when it is used, and what each way of ending means to a shell.
+
+Exit codes: 0, everything was done; 1, the command ran to its end but a reply held no verdict, or a check failed; 2, bad
+input; 3, the judge cannot be reached or failed; 4, an optional package is missing; 70, a defect of this program; 130,
+interrupted. `docs/command.md` tells them to users.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
+
+OK, INCOMPLETE, BAD_INPUT, UNREACHABLE, MISSING_EXTRA, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
+
+COMMANDS = {
+    "score": "unireward_plugins.cli.score:score",
+    "rank": "unireward_plugins.cli.rank:rank",
+    "judges": "unireward_plugins.cli.catalogue:judges",
+    "rubrics": "unireward_plugins.cli.rubrics:rubrics",
+    "plugins": "unireward_plugins.cli.catalogue:plugins",
+    "doctor": "unireward_plugins.cli.doctor:doctor",
+    "demo": "unireward_plugins.cli.shapes:demo",
+    "shapes": "unireward_plugins.cli.shapes:shapes",
+}
+"""Where each subcommand lives, in the order of `unireward --help`."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What one run of the command was told about itself."""
+
+    debug: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's method)
+        """The names of the subcommands, in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's method)
+        """The subcommand of that name, or `None`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = pkgutil.resolve_name(COMMANDS[cmd_name])
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 (click's callback)
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"unireward {version('unireward-plugins')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Exit codes: 0 done; 1 done, but a reply held no verdict or a check failed; 2 bad input; 3 the judge cannot "
+    "be reached; 4 an optional package is missing.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
+def unireward() -> None:
+    """Judge pictures, clips and answers with UnifiedReward or any other judge."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (default: those of the process) and return its exit code."""
+    session = Session()
+    try:
+        code = unireward.main(arguments, prog_name="unireward", standalone_mode=False, obj=session)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`unireward judges | head`); Python must not fail again as it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:  # noqa: BLE001 (the outermost place: everything is reported and given an exit code)
+        return _report(error, debug=session.debug)
+    return code if isinstance(code, int) else OK
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    """Say in one line what went wrong, and return the exit code for it."""
+    code = _exit_code(error)
+    if debug or code == DEFECT:
+        traceback.print_exception(error)
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error) or repr(error)
+    if code == DEFECT:
+        message = f"this is a defect of unireward, please report it with the lines above: {message}"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(message, err=True)  # a group without a subcommand: its help says it all
+        return code
+    click.echo(f"error: {message}", err=True)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"(unireward {_path_of(error.ctx)}--help shows what can be given)", err=True)
+    return code
+
+
+def _path_of(ctx: click.Context) -> str:
+    return "".join(f"{part} " for part in ctx.command_path.split()[1:])
+
+
+def _exit_code(error: Exception) -> int:
+    match error:
+        case click.ClickException() | UniRewardError() | OSError():
+            return BAD_INPUT
+        case BackendError():
+            return UNREACHABLE
+        case MissingExtra():
+            return MISSING_EXTRA
+    return DEFECT

@@ -1,0 +1,171 @@
+"""The options that several subcommands share, each said once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from unireward_plugins.cli.cases import Files, from_arguments
+from unireward_plugins.rubrics import Readout
+from unireward_plugins.types import Judge
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeChoice:
+    """Which judge the user asked for, and how it is to be asked."""
+
+    ref: str
+    rubric: str | None
+    readout: Readout
+    both_orders: bool
+    cache: Path | None
+    family: str | None
+
+    def load(self) -> Judge:
+        """Build the judge; errors as of `load_judge`."""
+        from unireward_plugins.judges import load_judge
+
+        return load_judge(
+            self.ref,
+            rubric=self.rubric,
+            readout=self.readout,
+            both_orders=self.both_orders,
+            cache=self.cache,
+            family=self.family,
+        )
+
+    def settings(self) -> dict[str, object]:
+        """What a verdict depends on besides the case; the cache is not part of it."""
+        return {
+            "judge": self.ref,
+            "rubric": self.rubric,
+            "readout": self.readout,
+            "both_orders": self.both_orders,
+            "family": self.family,
+        }
+
+
+def judge_options(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Add the options that choose a judge; the command gets them as its first argument."""
+
+    @functools.wraps(command)
+    def gathered(
+        *arguments: object,
+        judge: str,
+        rubric: str | None,
+        readout: Readout,
+        both_orders: bool,
+        cache: Path | None,
+        family: str | None,
+        **options: object,
+    ) -> Result:
+        return command(JudgeChoice(judge, rubric, readout, both_orders, cache, family), *arguments, **options)
+
+    for option in reversed(_JUDGE_OPTIONS):
+        option(gathered)
+    return gathered
+
+
+_JUDGE_OPTIONS = (
+    click.option(
+        "-j",
+        "--judge",
+        required=True,
+        envvar="UNIREWARD_JUDGE",
+        show_envvar=True,
+        help="A name that `unireward judges` lists, a checkpoint (Hub id or folder), a server (http://host:8000/v1) or "
+        "vllm:CHECKPOINT. `shapes` is the embedded one.",
+    ),
+    click.option("--rubric", help="Ask by this rubric of `unireward rubrics`, not by the judge's own."),
+    click.option(
+        "--readout",
+        type=click.Choice(["generate", "likelihood"]),
+        default="generate",
+        show_default=True,
+        help="Read the reply, or the probabilities of the answers without writing one.",
+    ),
+    click.option("--both-orders", is_flag=True, help="Ask each comparison both ways round and average."),
+    click.option(
+        "--cache",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Keep verdicts in this file, and ask nothing twice.",
+    ),
+    click.option(
+        "--family", help="The model family of `unireward plugins` that a model belongs to, where its name does not say."
+    ),
+)
+
+
+def case_options(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Add the arguments that say what to judge; the command gets them as its second argument."""
+
+    @functools.wraps(command)
+    def gathered(
+        choice: JudgeChoice,
+        *arguments: object,
+        candidates: tuple[str, ...],
+        prompt: str | None,
+        context: tuple[Path, ...],
+        text: bool,
+        input_file: Path | None,
+        output_file: Path | None,
+        **options: object,
+    ) -> Result:
+        if input_file is None:
+            if prompt is None or not candidates:
+                raise click.UsageError("give --prompt and candidates, or a file of cases with --input and --output")
+            if output_file is not None:
+                raise click.UsageError("--output goes with --input; for one case use --json and a redirection")
+            row = from_arguments(prompt, candidates, context, as_text=text)
+            return command(choice, row, *arguments, **options)
+        if prompt is not None or candidates or context or text:
+            raise click.UsageError("with --input, prompts, candidates and contexts stand in the file")
+        if output_file is None:
+            raise click.UsageError("--input needs --output: the file that gets one line for each case")
+        return command(choice, Files(input_file, output_file), *arguments, **options)
+
+    for option in reversed(_CASE_OPTIONS):
+        option(gathered)
+    return gathered
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_CASE_OPTIONS = (
+    click.argument("candidates", nargs=-1, metavar="[CANDIDATE]..."),
+    click.option("-p", "--prompt", help="The caption, question or instruction that the candidates answer."),
+    click.option(
+        "-c", "--context", multiple=True, type=_FILE, help="The picture or clip that a question or an edit is about."
+    ),
+    click.option("--text", is_flag=True, help="Candidates are texts, even those that look like paths."),
+    click.option("-i", "--input", "input_file", type=_FILE, help="A JSON Lines file of cases to judge instead."),
+    click.option(
+        "-o",
+        "--output",
+        "output_file",
+        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        help="Where verdicts on --input go, a line each. A run that was cut off goes on from there.",
+    ),
+)
+
+
+def output_options(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Add `--json`, given to the command as `as_json`, and `--debug`, noted in the `Session`."""
+    click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show tracebacks.")(command)
+    click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+    return command
+
+
+def _note_debug(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 (click's callback)
+    from unireward_plugins.cli import Session
+
+    session = ctx.find_object(Session)
+    if session is not None and wanted:
+        session.debug = True

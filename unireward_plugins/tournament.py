@@ -24,7 +24,7 @@ Play: TypeAlias = Callable[[list[Pairing]], Sequence[float | None]]
 TOLERANCE = 1e-8
 """Bradley-Terry stops where the next step would move no strength (in log-odds) by more than half of this."""
 MAX_STEPS = 200
-"""It takes about ten; rounding can keep it from ever reaching the tolerance where there are millions of games."""
+"""A dozen is usual, sixty were needed at most; rounding may keep millions of games from ever reaching the tolerance."""
 
 
 def round_robin(n: int) -> list[Pairing]:
@@ -124,8 +124,9 @@ def bradley_terry(n: int, games: Iterable[Game]) -> list[float | None]:
     met = points + points.T
     strength = np.zeros(n)
     for _ in range(MAX_STEPS):  # pragma: no branch
-        wins = 1 / (1 + np.exp(strength[None, :] - strength[:, None]))
-        average = 1 / (1 + np.exp(-strength))
+        # The logistic function by way of tanh, which cannot overflow.
+        wins = 0.5 + 0.5 * np.tanh((strength[:, None] - strength[None, :]) / 2)
+        average = 0.5 + 0.5 * np.tanh(strength / 2)
         slope = (points - met * wins).sum(axis=1) + 1 - 2 * average
         weight = met * wins * (1 - wins)
         curvature = np.diag(weight.sum(axis=1) + 2 * average * (1 - average)) - weight
@@ -136,9 +137,7 @@ def bradley_terry(n: int, games: Iterable[Game]) -> list[float | None]:
         if reach < TOLERANCE:
             break
         strength += step * np.log1p(reach) / reach
-    return [
-        float(value) if games_played else None for value, games_played in zip(strength, met.any(axis=1), strict=True)
-    ]
+    return [own if count else None for own, count in zip(strength.tolist(), met.sum(axis=1).tolist(), strict=True)]
 
 
 def _played(n: int, pairings: list[Pairing], play: Play) -> list[Game]:

@@ -153,8 +153,9 @@ def load_judge(
     """A judge, from what names it.
 
     `ref`: the name of a judge that a plug-in brings (`"shapes"` is embedded); a checkpoint id of the zoo, any other Hub
-    id or a folder (run in this process by transformers); `"vllm:ID"` (run in this process by vLLM); `"http(s)://HOST/v1"`
-    (any OpenAI-compatible server; `#NAME` behind the URL picks one of several served models); or a callable, taken as is.
+    id or a folder (run in this process by transformers); `"vllm:ID"` (run in this process by vLLM);
+    `"http(s)://HOST/v1"` (any OpenAI-compatible server; `#NAME` behind the URL picks one of several served models);
+    or a callable, taken as it is.
 
     `rubric`: ask by this rubric alone, instead of the family's rubric for the task at hand.
     `readout`: `"generate"` reads the reply; `"likelihood"` reads the probabilities at the answer slot instead.
@@ -241,7 +242,7 @@ def served_judge(url: str, *, rubric: Rubric | None, family: str | None) -> Mode
 def check_model_reference(model: str) -> None:
     """Raise `UniRewardError` unless the text can be a Hub id or is a folder that holds a checkpoint."""
     folder = Path(model)
-    if folder.is_dir():
+    if model and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UniRewardError(f"folder {model!r} holds no checkpoint: there is no config.json in it")
     elif model.count("/") != 1 or model.startswith((".", "/", "~")):

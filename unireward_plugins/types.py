@@ -151,8 +151,8 @@ class Backend(Protocol):
     """Something that answers queries: as many replies, in the same order.
 
     It owns batching, concurrency, retries and time limits; nothing else knows of them. It raises `BackendError` when
-    the model cannot be reached or fails, and never returns a reply in place of an error. Building one is cheap, and it can
-    be pickled.
+    the model cannot be reached or fails, and never returns a reply in place of an error. Building one is cheap, and it
+    can be pickled.
     """
 
     def __call__(self, queries: Sequence[Query], /) -> list[Reply]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from unireward_plugins.errors import MediaError
@@ -74,7 +75,10 @@ def _no_frames(file: File) -> list[float]:
     raise MediaError(f"{file.name} holds no frame that can be decoded. Replace it or leave it out")
 
 
-def _opened(file: File) -> InputContainer:
+@contextmanager
+def _opened(file: File) -> Iterator[InputContainer]:
     import av
 
-    return av.open(file.open(), format=file.format)
+    # PyAV leaves a file that it was given open.
+    with file.open() as content, av.open(content, format=file.format) as container:
+        yield container

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -62,10 +63,13 @@ def _register(manager: pluggy.PluginManager, entry_point: EntryPoint) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         hooks = [hook for hook in vars(hookspecs) if hook.startswith(f"{PROJECT}_")]
-        unknown = [word for word in str(error).replace("'", " ").split() if word.startswith(f"{PROJECT}_")]
+        reason = " ".join(str(error).split())
+        unknown = [word for word in re.findall(rf"{PROJECT}_\w+", reason) if word not in hooks]
         nearest = difflib.get_close_matches(unknown[0], hooks, n=1) if unknown else []
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise UniRewardError(f"plug-in {name!r} ({entry_point.value}): {error}.{hint} The hooks are {hooks}") from error
+        raise UniRewardError(
+            f"plug-in {name!r} ({entry_point.value}): {reason}.{hint} Hooks: {', '.join(hooks)}, without arguments"
+        ) from error
     except Exception as error:
         raise UniRewardError(
             f"plug-in {name!r} ({entry_point.value}) cannot be imported: {type(error).__name__}: {error}. "

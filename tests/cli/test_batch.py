@@ -126,7 +126,7 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing_that_it_wrote(
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            time.sleep(0.2)
+            time.sleep(0.1)
             message = {"role": "assistant", "content": "Final Score: 4"}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             self.reply({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
@@ -142,7 +142,7 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing_that_it_wrote(
         def log_message(self, *arguments: object) -> None:
             pass
 
-    write_rows(pictures / "cases.jsonl", *({"prompt": f"lamp {n}", "candidates": ["black.png"]} for n in range(120)))
+    write_rows(pictures / "cases.jsonl", *({"prompt": f"lamp {n}", "candidates": ["black.png"]} for n in range(60)))
     with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/v1"
@@ -159,12 +159,12 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing_that_it_wrote(
         run.send_signal(signal.SIGKILL)
         run.wait()
         before = output.read_bytes()
-        assert 0 < before.count(b"\n") < 120
+        assert 0 < before.count(b"\n") < 60
         done = command(*arguments)
         server.shutdown()
     assert done.returncode == 0, done.stderr
     assert output.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
-    assert sorted(row["row"] for row in read_rows(output)) == list(range(120))
+    assert sorted(row["row"] for row in read_rows(output)) == list(range(60))
 
 
 def test_an_output_of_other_questions_is_never_mixed_with_these(

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -126,12 +129,36 @@ def test_a_defect_shows_where_it_happened_and_has_an_exit_code_of_its_own(invoke
     assert err.rstrip().splitlines()[-1].startswith("error: this is a defect of unireward, please report it")
 
 
-def test_a_server_that_is_gone_is_exit_code_3(command: Command) -> None:
-    done = command(
-        *("score", "--judge", "http://127.0.0.1:9/v1", "--prompt", "x", "black.png"),
-        *("--rubric", "image_gen.point_score.short"),
+def ask_server(command: Command, url: str) -> subprocess.CompletedProcess[str]:
+    return command(
+        *("score", "--judge", url, "--prompt", "x", "black.png", "--rubric", "image_gen.point_score.short"),
     )
-    assert done.returncode == 3
+
+
+def test_a_server_that_refuses_is_exit_code_3(command: Command) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = ask_server(command, f"http://127.0.0.1:{server.server_port}/v1")
+        server.shutdown()
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("error: ")
+    assert "does not accept the API key" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_is_exit_code_3_after_some_patience(command: Command) -> None:
+    done = ask_server(command, "http://127.0.0.1:9/v1")
+    assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("error: ")
     assert "127.0.0.1:9" in done.stderr
     assert "Traceback" not in done.stderr

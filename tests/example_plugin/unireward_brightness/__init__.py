@@ -4,7 +4,7 @@ from unireward_plugins.families import Family
 from unireward_plugins.hookspecs import JudgeCard, hookimpl
 from unireward_plugins.rubrics import Rubric
 
-from unireward_brightness.rubric import BRIGHTNESS
+from .rubric import BRIGHTNESS
 
 
 @hookimpl

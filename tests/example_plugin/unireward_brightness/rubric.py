@@ -7,7 +7,7 @@ BRIGHTNESS = Rubric(
     "brightness.image_gen.point",
     task="image_generation",
     arity=1,
-    template="The caption of this picture is: {prompt}\nHow bright is it? Answer 'Final Score: ' and a number from 1 to 5.",
+    template="Caption: {prompt}\nHow bright is the picture? Answer 'Final Score: ' and a number from 1 to 5.",
     read=final_score(1, 5),
     family="brightness",
 )

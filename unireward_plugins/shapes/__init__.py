@@ -1,7 +1,31 @@
 """The shapes world: pictures of coloured shapes with an exact truth, and a tiny judge of them.
 
-    scene <- render <- truth        what a picture shows, its pixels, and the scene read back from them
+    scene <- render <- truth                     what a picture shows, its pixels, the scene read back from them
     scene <- questions <- answers <- data        captions, questions, answers, and labelled cases
+    rubrics <- lesson <- train_judge             what the judge is asked, what it should reply, how it was taught
+    evaluate                                     what it can do
 
 It proves nothing about large checkpoints: it is what tests and demonstrations run on, where the truth is known.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unireward_plugins.judges import ModelJudge
+
+
+def load() -> ModelJudge:
+    """The tiny judge that is shipped in `judge/`, run in this process by transformers."""
+    return load_from(Path(__file__).parent / "judge", name="shapes")
+
+
+def load_from(folder: Path, *, name: str) -> ModelJudge:
+    """A judge of shapes that `train_judge` left in a folder."""
+    from unireward_plugins.backends.transformers import TransformersBackend
+    from unireward_plugins.judges import ModelJudge
+    from unireward_plugins.shapes.rubrics import RUBRIC_OF
+
+    return ModelJudge(name, TransformersBackend(folder), RUBRIC_OF)

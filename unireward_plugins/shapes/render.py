@@ -47,10 +47,13 @@ SHARPNESS = 2.0
 _NOISE_LEVELS = np.array([NormalDist(sigma=NOISE).inv_cdf((level + 0.5) / 256) for level in range(256)], np.float32)
 
 
-def render(scenes: Sequence[Scene], *, seed: int | Sequence[int], side: int = SIDE) -> Pictures:
+def render(
+    scenes: Sequence[Scene], *, seed: int | Sequence[int], side: int = SIDE, paint: Floats | None = None
+) -> Pictures:
     """One picture for each scene; the same scenes and seed give the same pixels.
 
-    The seed draws what a scene leaves open: exact radius, place, brightness, ground and noise.
+    The seed draws what a scene leaves open: exact radius, place, brightness, ground and noise. `paint` (n, 3), 0 to 1,
+    takes the place of the scenes' own colours.
     """
     rng = np.random.default_rng(seed)
     count = len(scenes)
@@ -58,8 +61,9 @@ def render(scenes: Sequence[Scene], *, seed: int | Sequence[int], side: int = SI
     low, high = np.array([RADIUS[shape.size] for shape in shapes], np.float32).reshape(count, 2).T
     radius = low + (high - low) * rng.random(count, np.float32)
     centre = 0.5 + JITTER * (2 * rng.random((count, 2), np.float32) - 1)
-    paint = np.array([PAINT[shape.colour] for shape in shapes], np.float32).reshape(count, 3) / 255
-    paint *= _between(BRIGHTNESS, rng, count)
+    if paint is None:
+        paint = np.array([PAINT[shape.colour] for shape in shapes], np.float32).reshape(count, 3) / 255
+    paint = paint * _between(BRIGHTNESS, rng, count)
     pixels = np.empty((count, side, side, 3), np.float32)
     pixels[:] = _between(GROUND, rng, count)[:, None, None]
     alpha = coverage([shape.outline for shape in shapes], centre, radius, side=side)[..., None]

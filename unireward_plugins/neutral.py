@@ -70,7 +70,7 @@ _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 def neutralise(text: str) -> str:
     """The same text for people, in which no tokenizer sees a special token and no reader a verdict.
 
-    Found in any case, behind markup (`**Final** Score`), with invisible characters inside, and in the compatibility forms
+    Found in any case, behind markup (`**Final** Score`), with invisible characters inside, and in compatibility forms
     that some tokenizers normalise (full-width letters and brackets). Half a surrogate pair, which no tokenizer takes,
     becomes U+FFFD. Text that is neutral stays as it is: the function is idempotent.
     """

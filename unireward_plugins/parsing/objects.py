@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from math import isclose
+from string import ascii_uppercase
 
 from unireward_plugins.parsing.reading import (
     FLAGS,
@@ -38,6 +39,7 @@ _LETTERED = re.compile(r"[A-Z][.:)\s]", FLAGS)
 _DIGIT = re.compile(r"(?<![0-9])[12](?![0-9])")
 
 MOST_CATEGORIES = 26
+"""As many as there are letters; the format has three or four."""
 
 
 def edit_json(*names: str, high: float = 25) -> Reader:
@@ -68,7 +70,7 @@ def flex_json() -> Reader:
 
     Scores: 1 and 0 by `winner`. Aspects: `category/A` (1 and 0 by `cat_winner`) and `dimension/A/sharpness` (the two
     scores, 0..10); `dropped_dimensions` counts those whose scores do not sum to 10, where there are any. Categories
-    go by their first letter, else by position, as models rename them. A reply that was cut off keeps the aspects that
+    go by their letter, else by what letter is left, as models rename them. A reply that was cut off keeps the aspects that
     are whole.
     """
     return Reader(_flex_json)
@@ -87,7 +89,7 @@ class _Category:
 def _flex_json(parts: Parts) -> Verdict:
     entries = list(_ENTRY.finditer(parts.answer))
     winners = [entry for entry in entries if entry["key"].lower() == "winner" and not entry["nested"]]
-    aspects = _flex_aspects(_categories(entries))
+    aspects = _flex_aspects(_categories(entries)[:MOST_CATEGORIES])
     if not winners:
         return unread("json" if "{" in parts.answer else "no_verdict", aspects)
     named = set(_DIGIT.findall(winners[-1]["text"] or ""))
@@ -116,11 +118,17 @@ def _categories(entries: list[re.Match[str]]) -> list[_Category]:
     return categories
 
 
+def _letters(categories: list[_Category]) -> list[str]:
+    """What to call each category: the letter before its name, else the first letter that none of them has."""
+    own = [category.name[0].upper() if _LETTERED.match(category.name) else None for category in categories]
+    free = (letter for letter in ascii_uppercase if letter not in own)
+    return [letter or next(free) for letter in own]
+
+
 def _flex_aspects(categories: list[_Category]) -> dict[str, tuple[float, ...]]:
     aspects: dict[str, tuple[float, ...]] = {}
     dropped = 0
-    for position, category in enumerate(categories[:MOST_CATEGORIES]):
-        letter = category.name[0].upper() if _LETTERED.match(category.name) else chr(ord("A") + position)
+    for letter, category in zip(_letters(categories), categories, strict=True):
         named = set(_DIGIT.findall(category.winner))
         if len(named) == 1:
             aspects[f"category/{letter}"] = WINS[named.pop()]

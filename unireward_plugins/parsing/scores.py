@@ -146,7 +146,7 @@ def pair_blocks(*names: str) -> Reader:
 def _pair_blocks(parts: Parts, names: tuple[str, ...]) -> Verdict:
     text = parts.plain
     heads = list(_BLOCK.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
+    ends = [*(head.start() for head in heads), len(text)][1:]
     blocks = {head["name"].lower(): text[head.end() : end] for head, end in zip(heads, ends, strict=True)}
     return combined({name: _shares(blocks.get(name, "")) for name in names}, 0, 1)
 

@@ -151,4 +151,4 @@ def _estimate(statistic: Callable[..., float], *columns: Floats, seed: int) -> E
 
 
 def _shown(number: float | None) -> str:
-    return "-" if number is None else f"{number:.3f}"
+    return "-" if number is None else f"{number:z.3f}"

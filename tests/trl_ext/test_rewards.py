@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+import trl_ext
 from tests.trl_ext.material import picture, queries, question, scripted_judge
 from trl_ext import UnifiedGroupReward, UnifiedReward
 from trl_ext.choices import DEFAULT_JUDGE
@@ -40,6 +41,11 @@ def by_length(cases):
         else:
             verdicts.append(Verdict((1.0, 0.0) if lengths[0] > lengths[1] else (0.0, 1.0), reply="longer"))
     return verdicts
+
+
+class Strict:
+    def __call__(self, cases):
+        return halves(cases)
 
 
 class Logs:
@@ -196,6 +202,7 @@ def test_the_environment_names_another(monkeypatch):
         (lambda: UnifiedReward(by_length, aspect="letters"), "UnifiedReward-by_length-letters"),
         (lambda: UnifiedReward(scripted_judge(str, name="org/mine")), "UnifiedReward-mine"),
         (lambda: UnifiedReward(by_length, name="mine"), "mine"),
+        (lambda: UnifiedReward(Strict()), "UnifiedReward-Strict"),
         (lambda: UnifiedGroupReward(both_orders(by_length)), "UnifiedGroupReward-by_length-both_orders"),
         (lambda: UnifiedGroupReward(THINK), "UnifiedGroupReward-UnifiedReward-Think-qwen3vl-8b"),
     ],
@@ -427,45 +434,37 @@ def test_rewards_of_references_pickle(judge):
     assert pickle.loads(pickle.dumps(reward)).__name__ == reward.__name__
 
 
-def run(code, **environment):
-    """What a fresh interpreter prints."""
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PATH": "", **environment}
-    ).stdout
-
-
 def test_the_package_is_light_until_a_trainer_is_there():
     code = (
         "import sys, json, trl_ext; trl_ext.UnifiedReward('shapes');"
         "print(json.dumps([name for name in ('torch', 'trl', 'datasets', 'PIL') if name in sys.modules]))"
     )
-    assert json.loads(run(code)) == []
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout) == []
 
 
-def test_the_command_line_instances_are_configured_by_the_environment():
-    code = (
-        "import trl_ext; from trl_ext import unified_reward as point, unified_group_reward as group;"
-        "print(point is trl_ext.unified_reward, point.__name__, group.__name__);"
-        "print(point.judge.judge.name, point.judge.judge.readout)"
-    )
-    environment = {"UNIREWARD_JUDGE": SEVEN_B, "UNIREWARD_READOUT": "likelihood"}
+def test_the_instances_for_the_command_line_are_configured_by_the_environment(monkeypatch):
+    for name in ("unified_reward", "unified_group_reward"):
+        monkeypatch.delitem(vars(trl_ext), name, raising=False)
+    monkeypatch.setenv("UNIREWARD_JUDGE", SEVEN_B)
+    monkeypatch.setenv("UNIREWARD_READOUT", "likelihood")
+    point, group = trl_ext.unified_reward, trl_ext.unified_group_reward
 
-    assert run(code, **environment).split() == [
-        "True", "UnifiedReward-likelihood", "UnifiedGroupReward-likelihood", SEVEN_B, "likelihood"
-    ]  # fmt: skip
+    assert point is trl_ext.unified_reward
+    assert (point.judge.judge.name, point.judge.judge.readout) == (SEVEN_B, "likelihood")
+    assert (point.__name__, group.__name__) == ("UnifiedReward-likelihood", "UnifiedGroupReward-likelihood")
 
 
-def test_the_environment_can_name_a_rubric():
-    code = "from trl_ext import unified_reward; print(unified_reward.__name__)"
+def test_the_environment_can_name_a_rubric(monkeypatch):
+    monkeypatch.delitem(vars(trl_ext), "unified_reward", raising=False)
+    monkeypatch.setenv("UNIREWARD_JUDGE", SEVEN_B)
+    monkeypatch.setenv("UNIREWARD_RUBRIC", "video_und.point_score")
 
-    assert run(code, UNIREWARD_JUDGE=SEVEN_B, UNIREWARD_RUBRIC="video_und.point_score") == (
-        "UnifiedReward-video_und.point_score\n"
-    )
+    assert trl_ext.unified_reward.__name__ == "UnifiedReward-video_und.point_score"
 
 
 def test_public_names():
-    import trl_ext
-
     assert dir(trl_ext) == sorted(trl_ext.__all__)
     with pytest.raises(AttributeError, match="no attribute 'unified_rewards'"):
         trl_ext.unified_rewards  # noqa: B018

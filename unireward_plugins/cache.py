@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -38,14 +37,16 @@ def verdict_key(case: Case, *, rubric: Rubric, readout: Readout, revision: str) 
     """What identifies a verdict: a SHA-256 over all that it depends on.
 
     That is the case (its texts, and its pictures and clips by content; the order of candidates and of context
-    matters), the rubric (name, template, frames, token limit, answer slot), the readout, the revision of the model,
-    and the version of this package, because a release may repair the way a reply is read.
+    matters), the rubric (name, template, frames, token limit, answer slot), the readout, the revision of the model, and
+    the version of this package, because a release may repair the way a reply is read. The code of a rubric's reader
+    has no identity: give your own rubric a new name when you change its reader.
     """
     dependencies = [
         case.prompt,
         [_identity(candidate) for candidate in case.candidates],
         [_identity(media) for media in case.context],
-        [rubric.name, rubric.template, repr(rubric.frames), rubric.max_tokens, repr(rubric.slot)],
+        [rubric.name, rubric.task, rubric.template, rubric.shows_context, repr(rubric.frames), rubric.max_tokens],
+        repr(rubric.slot),
         readout,
         revision,
         _package_version(),
@@ -105,15 +106,17 @@ class VerdictCache:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Make a new file a verdict cache, and refuse one that is something else."""
-    if _is_ready(connection, path):
-        return
-    _use_write_ahead_log(connection)
-    with _transaction(connection):
-        # Another process may have made the file ready while this one waited.
-        if not _is_ready(connection, path):
-            connection.execute("CREATE TABLE verdicts (key TEXT PRIMARY KEY, verdict TEXT NOT NULL) WITHOUT ROWID")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    if not _is_ready(connection, path):
+        with _transaction(connection):
+            # Another process may have made the file ready while this one waited.
+            if not _is_ready(connection, path):
+                connection.execute("CREATE TABLE verdicts (key TEXT PRIMARY KEY, verdict TEXT NOT NULL) WITHOUT ROWID")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    # Readers go on while one process writes. The file remembers it; where another process is in the way just now, the
+    # next connection sets it.
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _is_ready(connection: sqlite3.Connection, path: Path) -> bool:
@@ -129,20 +132,6 @@ def _is_ready(connection: sqlite3.Connection, path: Path) -> bool:
     if application != APPLICATION_ID and (application or objects):
         raise UniRewardError(f"'{path}' is an SQLite file of something else, not a verdict cache. Name another file")
     return bool(application)
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Let readers go on while one process writes; the file remembers it."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            # SQLite's own wait for a locked file does not cover this statement.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 @contextmanager

@@ -230,10 +230,10 @@ def test_bradley_terry_agrees_with_a_general_optimiser(case: tuple[int, list[Gam
             if share is not None:
                 difference = strengths[i] - strengths[j]
                 loss = loss - share * logsigmoid(difference) - (1 - share) * logsigmoid(-difference)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimiser.step(negative_log_posterior)
+    optimiser.step(negative_log_posterior)  # type: ignore[no-untyped-call]
     for ours, theirs in zip(bradley_terry(n, games), strengths.tolist(), strict=True):
         assert ours is None or ours == pytest.approx(theirs, abs=1e-5)
 
@@ -251,7 +251,7 @@ def test_bradley_terry_finds_the_odds_that_games_were_drawn_from() -> None:
 
 def test_nobody_played() -> None:
     assert win_rates(2, []) == bradley_terry(2, [(0, 1, None)]) == [None, None]
-    assert win_rates(0, []) == bradley_terry(0, []) == round_robin(1) == []
+    assert win_rates(0, []) == bradley_terry(0, []) == []
     assert knockout(1, lambda _: []) == (0, [])
 
 

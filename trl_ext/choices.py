@@ -51,10 +51,11 @@ def name_of(
 
 
 def short_name(judge: str | Path | Judge) -> str:
-    """The last part of a checkpoint's id, folder or URL; the name of a function or of a judge's class."""
+    """The last part of a checkpoint's id, folder or URL, or the model it names; the name of a function, or of a class."""
     match judge:
         case str() | Path():
-            return str(judge).removesuffix("/").removesuffix("/v1").rsplit("/", 1)[-1]
+            address, _, model = str(judge).partition("#")
+            return (model or address).removesuffix("/").removesuffix("/v1").rsplit("/", 1)[-1]
         case ModelJudge():
             return short_name(judge.name)
         case BothOrders():

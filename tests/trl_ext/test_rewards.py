@@ -199,6 +199,10 @@ def test_the_environment_names_another(monkeypatch):
             lambda: UnifiedReward("http://127.0.0.1:9/v1", rubric="video_und.point_score"),
             "UnifiedReward-127.0.0.1:9-video_und.point_score",
         ),
+        (
+            lambda: UnifiedGroupReward(f"http://127.0.0.1:9/v1#{THINK}", rubric="think.image_und.qwen3"),
+            "UnifiedGroupReward-UnifiedReward-Think-qwen3vl-8b-think.image_und.qwen3",
+        ),
         (lambda: UnifiedReward(by_length, aspect="letters"), "UnifiedReward-by_length-letters"),
         (lambda: UnifiedReward(scripted_judge(str, name="org/mine")), "UnifiedReward-mine"),
         (lambda: UnifiedReward(by_length, name="mine"), "mine"),
@@ -236,6 +240,11 @@ def test_a_misspelt_option(reward):
 def test_an_unknown_rubric():
     with pytest.raises(UniRewardError, match="image_und"):
         UnifiedReward("shapes", rubric="image_und.point_score.quen")
+
+
+def test_a_rubric_for_a_judge_that_asks_none():
+    with pytest.raises(UniRewardError, match="is a plain callable: rubric=, readout= and cache= fit only"):
+        UnifiedReward(by_length, rubric="image_und.point_score.qwen")
 
 
 def test_an_unknown_readout():

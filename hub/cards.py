@@ -32,7 +32,7 @@ configs:
 - config_name: default
   data_files:
   - split: train
-    path: data/train-*.parquet
+    path: {files}
 ---
 
 # Preference pairs
@@ -51,10 +51,13 @@ pairs = load_dataset("this folder, or its name on the Hub", split="train")
 """
 
 
-def pairs_card(task: Task, *, count: int, judge: str, rubric: str, dropped: Mapping[str, int] | None) -> str:
+def pairs_card(
+    task: Task, *, files: str, count: int, judge: str, rubric: str, dropped: Mapping[str, int] | None
+) -> str:
     """The README of a folder of pairs.
 
-    `dropped` counts by reason what was judged and gave no pair; `None` where that is not known.
+    `files` is the pattern of the data files below the folder. `dropped` counts by reason what was judged and gave no
+    pair; `None` where that is not known.
     """
     by_rubric = f" by the rubric `{rubric}`" if rubric else ""
     about = [f"{count:,} pairs of {task.replace('_', ' ')}, preferred by `{judge}`{by_rubric}."]
@@ -64,4 +67,4 @@ def pairs_card(task: Task, *, count: int, judge: str, rubric: str, dropped: Mapp
         reasons = "; ".join(f"{number:,} x {DROP_REASONS.get(reason, reason)}" for reason, number in dropped.items())
         about.append(f"Judged and dropped: {reasons or 'nothing'}.")
     columns = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in COLUMNS[task].items())
-    return CARD.format(hub_task=HUB_TASKS[task], about="\n\n".join(about), columns=columns)
+    return CARD.format(hub_task=HUB_TASKS[task], files=files, about="\n\n".join(about), columns=columns)

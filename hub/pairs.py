@@ -6,6 +6,7 @@ save_pairs(sifted.pairs, "pairs", judge="shapes", dropped=sifted.counts)
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,8 @@ def save_pairs(
         (growing / "data").mkdir(parents=True)
         rows = (schema.row(pair, judge=judge, rubric=rubric) for pair in pairs)
         _write_shards(rows, schema.features(task).arrow_schema, growing / "data")
-        card = pairs_card(task, count=len(pairs), judge=judge, rubric=rubric, dropped=dropped)
+        files = f"data/{_name_by_content(growing / 'data')}"
+        card = pairs_card(task, files=files, count=len(pairs), judge=judge, rubric=rubric, dropped=dropped)
         (growing / "README.md").write_text(card, encoding="utf-8")
         if target.exists():
             target.rmdir()
@@ -71,7 +73,7 @@ def _write_shards(rows: Iterator[dict[str, Any]], columns: pa.Schema, folder: Pa
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    names = (folder / f"train-{number:05}.parquet" for number in count())
+    names = (folder / f"{number:05}.parquet" for number in count())
     written = SHARD_BYTES
     with ExitStack() as shard:
         while group := list(islice(rows, GROUP_ROWS)):
@@ -82,3 +84,20 @@ def _write_shards(rows: Iterator[dict[str, Any]], columns: pa.Schema, folder: Pa
             table = pa.Table.from_pylist(group, schema=columns)
             writer.write_table(table)
             written += table.nbytes
+
+
+def _name_by_content(folder: Path) -> str:
+    """Put a digest of the shards into their names, and return the pattern that finds them all.
+
+    `datasets` caches a folder by its path and by the patterns in its card, not by what the files hold: without this,
+    whoever makes another set of pairs at the same path would go on loading the first one from their cache.
+    """
+    digest = hashlib.sha256()
+    shards = sorted(folder.iterdir())
+    for shard in shards:
+        with shard.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    name = f"train-{digest.hexdigest()[:12]}"
+    for shard in shards:
+        shard.rename(folder / f"{name}-{shard.name}")
+    return f"{name}-*.parquet"

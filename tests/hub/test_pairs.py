@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +173,9 @@ def test_the_card_says_what_is_known_and_tells_the_hub_where_the_files_are(tmp_p
     card = (folder / "README.md").read_text()
     _, header, text = card.split("---\n", 2)
     metadata = yaml.safe_load(header)
-    assert metadata["configs"] == [
-        {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
-    ]
+    ((file,), (config,)) = [path.name for path in (folder / "data").iterdir()], metadata["configs"]
+    pattern = file.replace("-00000.", "-*.")
+    assert config == {"config_name": "default", "data_files": [{"split": "train", "path": f"data/{pattern}"}]}
     assert metadata["task_categories"] == ["text-to-image"]
     assert "2 pairs of image generation, preferred by `shapes` by the rubric `r.v1`." in text
     assert "Judged and dropped: 3 x no candidate is better than another; 1,200 x the reasoning was cut off" in text
@@ -193,6 +195,21 @@ def test_many_pairs_go_to_several_files_in_order(tmp_path: Path, load: Any, monk
     folder = save_pairs(pairs, tmp_path / "pairs", judge="shapes")
     assert 1 < len(list((folder / "data").iterdir())) < 5, "five groups of rows, some of them in one file"
     assert load(folder)["prompt"] == [str(index) for index in range(9)]
+
+
+def test_pairs_that_replace_others_at_the_same_path_are_not_read_from_the_cache(tmp_path: Path, load: Any) -> None:
+    for prompt in ("red", "tan", "red"):
+        folder = save_pairs([replace(GENERATION[0], prompt=prompt)], tmp_path / "pairs", judge="shapes")
+        assert load(folder)["prompt"] == [prompt]
+        shutil.rmtree(folder)
+
+
+def test_the_same_pairs_make_the_same_files(tmp_path: Path) -> None:
+    first, second = (save_pairs(GENERATION, tmp_path / name, judge="x") for name in "ab")
+    files = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")} for folder in (first, second)
+    ]
+    assert files[0] == files[1]
 
 
 def test_an_empty_folder_is_filled_and_a_full_one_is_left_alone(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def name_of(
 
 
 def short_name(judge: str | Path | Judge) -> str:
-    """The last part of a checkpoint's id, folder or URL, or the model it names; the name of a function, or of a class."""
+    """The last part of an id, folder or URL, or the model that a URL picks; the name of a function, or of a class."""
     match judge:
         case str() | Path():
             address, _, model = str(judge).partition("#")

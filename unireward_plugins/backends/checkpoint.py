@@ -59,6 +59,7 @@ def open_checkpoint(
             dtype=dtype or default_dtype(device),
             attn_implementation=attention,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported with the others, below
             **source,
         )
         processor = transformers.AutoProcessor.from_pretrained(name, **source)
@@ -68,6 +69,7 @@ def open_checkpoint(
             f"{transformers.__version__}: {error}"
         ) from error
     refuse_incomplete(name, loading)
+    refuse_empty_tokenizer(name, processor.tokenizer)
     if processor.chat_template is None:
         raise BackendError(
             f"checkpoint {name!r} has no chat template, so it is not known how it is to be asked. "
@@ -122,6 +124,15 @@ def refuse_incomplete(name: str, loading: Mapping[str, Iterable[Any]]) -> None:
             f"the weights of checkpoint {name!r} do not fit its architecture: {'; '.join(faults)}. It would answer "
             "with random weights. Is the download complete, does config.json belong to these weights, and is "
             "transformers recent enough for them?"
+        )
+
+
+def refuse_empty_tokenizer(name: str, tokenizer: Any) -> None:
+    """Raise `BackendError` for a tokenizer without a vocabulary, which transformers makes where its file is missing."""
+    if "Image 1" not in tokenizer.decode(tokenizer("Image 1")["input_ids"]):
+        raise BackendError(
+            f"checkpoint {name!r} has no vocabulary for its tokenizer. Copy tokenizer.json (or vocab.json and "
+            "merges.txt) from the model that it was trained from"
         )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from unireward_plugins.backends.batches import Batches
 from unireward_plugins.backends.checkpoint import Checkpoint, open_checkpoint
+from unireward_plugins.backends.decoding import written
 from unireward_plugins.backends.fingerprint import fingerprint
 from unireward_plugins.backends.prompts import Prompt, join, read
 from unireward_plugins.errors import BackendError
@@ -28,11 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READ_BY_RUBRICS = frozenset({"<think>", "</think>", "<answer>", "</answer>"})
-"""Special tokens, where a tokenizer makes them special, that stay in the text of a reply."""
 
-
-class _Engine:
+class _Loaded:
     """What a backend builds on first use. Pickles as an empty one, so that a backend travels without its model."""
 
     def __init__(self) -> None:
@@ -41,8 +39,8 @@ class _Engine:
         self.budget: int | None = None
         """The budget of tokens that memory has taught, once it ran out."""
 
-    def __reduce__(self) -> tuple[type[_Engine], tuple[()]]:
-        return _Engine, ()
+    def __reduce__(self) -> tuple[type[_Loaded], tuple[()]]:
+        return _Loaded, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +67,18 @@ class TransformersBackend:
     """What the chat template is told: `{"enable_thinking": False}` for Qwen3.5."""
     trust_remote_code: bool = False
     """Whether Python code that lies beside the weights may run."""
-    _engine: _Engine = field(default_factory=_Engine, init=False, repr=False, compare=False)
+    _loaded: _Loaded = field(default_factory=_Loaded, init=False, repr=False, compare=False)
 
     def __call__(self, queries: Sequence[Query], /) -> list[Reply]:
         """As many replies, in the same order. Raises `BackendError` where the model cannot be loaded, or fails."""
         if not queries:
             return []
-        with self._engine.lock:
+        with self._loaded.lock:
             checkpoint = self._open()
             batches = Batches(
                 queries,
                 partial(read, checkpoint=checkpoint, template=self.chat_template_kwargs),
-                self._engine.budget or self.batch_tokens,
+                self._loaded.budget or self.batch_tokens,
             )
             replies: dict[int, Reply] = {}
             while batches:
@@ -93,9 +91,9 @@ class TransformersBackend:
         return fingerprint(str(self.model), self.hub_revision)
 
     def _open(self) -> Checkpoint:
-        if self._engine.checkpoint is None:
+        if self._loaded.checkpoint is None:
             name = str(self.model)
-            self._engine.checkpoint = open_checkpoint(
+            self._loaded.checkpoint = open_checkpoint(
                 name,
                 # The very commit that `revision` names, even if somebody pushes in between.
                 revision=None if Path(name).is_dir() else self.revision,
@@ -104,7 +102,7 @@ class TransformersBackend:
                 attention=self.attention,
                 trust_remote_code=self.trust_remote_code,
             )
-        return self._engine.checkpoint
+        return self._loaded.checkpoint
 
     def _answer_next(self, batches: Batches, checkpoint: Checkpoint) -> dict[int, Reply]:
         """The replies to the next batch, by place; none where memory ran out and the batch was put back."""
@@ -126,7 +124,7 @@ class TransformersBackend:
                 "device='auto' to spread it over several GPUs, or a server"
             )
         batches.halve(batch)
-        self._engine.budget = batches.budget
+        self._loaded.budget = batches.budget
         logger.warning("memory ran out for a batch of %d: going on with at most %d tokens", len(batch), batches.budget)
         return {}
 
@@ -138,8 +136,19 @@ def generate(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> list[Reply]:
     tensors = _batch(prompts, checkpoint)
     with torch.inference_mode():
         rows = checkpoint.model.generate(**tensors, max_new_tokens=prompts[0].query.max_tokens)
-    written = rows[:, tensors["input_ids"].shape[1] :].tolist()
-    return [Reply(text(prompt, ids, checkpoint)) for prompt, ids in zip(prompts, written, strict=True)]
+    ends = checkpoint.model.generation_config.eos_token_id
+    return [
+        Reply(
+            written(
+                ids,
+                checkpoint.tokenizer,
+                ends={ends} if isinstance(ends, int) else set(ends or ()),
+                prefill=prompt.query.prefill,
+                before=int(prompt.tensors["input_ids"][0, -1]),
+            )
+        )
+        for prompt, ids in zip(prompts, rows[:, tensors["input_ids"].shape[1] :].tolist(), strict=True)
+    ]
 
 
 def log_probabilities(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> list[Reply]:
@@ -155,25 +164,6 @@ def log_probabilities(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> list
         likeliest = prompt.query.choices[logprobs.index(max(logprobs))]
         replies.append(Reply(prompt.query.prefill + likeliest, logprobs))
     return replies
-
-
-def text(prompt: Prompt, ids: Sequence[int], checkpoint: Checkpoint) -> str:
-    """What the model wrote, from the prefill on: up to the token that ends a reply, without special tokens."""
-    tokenizer = checkpoint.tokenizer
-    stops = checkpoint.model.generation_config.eos_token_id
-    stops = {stops} if isinstance(stops, int) else set(stops or ())
-    end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
-    hidden = {
-        token
-        for token, added in tokenizer.added_tokens_decoder.items()
-        if added.special and added.content not in READ_BY_RUBRICS
-    }
-    written = [token for token in ids[:end] if token not in hidden]
-    if not prompt.query.prefill:
-        return str(tokenizer.decode(written))
-    # Alone, some tokenizers would drop the space that a word in the middle of a line begins with.
-    before = prompt.tensors["input_ids"][0, -1:].tolist()
-    return prompt.query.prefill + str(tokenizer.decode([*before, *written])[len(tokenizer.decode(before)) :])
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

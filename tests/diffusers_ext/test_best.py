@@ -11,9 +11,12 @@ from PIL import Image
 from diffusers_ext import best_of
 from tests.diffusers_ext.tiny_pipelines import CLIP, PICTURE, clip_pipeline, picture_pipeline, safety_checker
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
+from unireward_plugins.judges import ModelJudge
 from unireward_plugins.media import FrameRule, Media
 from unireward_plugins.pairs import pairs_from
-from unireward_plugins.types import Case, Verdict
+from unireward_plugins.rubrics import BUILTIN
+from unireward_plugins.testing import ScriptedBackend
+from unireward_plugins.types import Case, Query, Verdict
 
 torch.set_num_threads(1)
 PROMPT = "a red circle"
@@ -77,6 +80,20 @@ def test_a_judge_that_only_compares_plays_a_round_robin_with_the_same_winner(pip
     assert result.winner == by_grade.winner
     assert sorted(result.scores) == [0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1]
     assert len(result.cases) == len(result.verdicts) == 6
+
+
+def test_a_model_with_nothing_but_a_pair_rubric_is_asked_by_it(pipeline: Any) -> None:
+    """The model is scripted: no checkpoint that can be loaded here knows the published rubric."""
+
+    def reply(query: Query) -> str:
+        first, second = (brightness(picture) for picture in query.media)
+        return "Image 1 is better than Image 2" if first > second else "Image 2 is better than Image 1"
+
+    backend = ScriptedBackend(reply)
+    judge = ModelJudge("pairs", backend, {("image_generation", 2): BUILTIN["image_gen.pair_rank.llava"]})
+    result = best_of(pipeline, PROMPT, judge=judge, **PICTURE)
+    assert result.winner == best_of(pipeline, PROMPT, judge=bright, **PICTURE).winner
+    assert len(backend.queries) == 12, "six pairs, each in both orders"
 
 
 def test_a_judge_that_always_says_first_makes_everyone_equal(pipeline: Any) -> None:

@@ -27,7 +27,7 @@ def test_lists_every_rubric(invoke: Invoke, arguments: tuple[str, ...]) -> None:
     assert code == 0
     assert rows[0] == ["rubric", "task", "candidates", "likelihood", "family"]
     assert [row[0] for row in rows[1:]] == list(plugins.rubrics())
-    assert ["image_gen.pair_rank.qwen", "image_generation", "2", "yes", "v1"] in rows
+    assert ["image_gen.pair_rank.qwen", "image generation", "2", "yes", "v1"] in rows
     code, out, _ = invoke(*arguments, "--json")
     assert [rubric["name"] for rubric in json.loads(out)] == list(plugins.rubrics())
 

@@ -7,7 +7,6 @@ interrupted. `docs/command.md` tells them to users.
 
 from __future__ import annotations
 
-import os
 import pkgutil
 import sys
 import traceback
@@ -77,16 +76,16 @@ def unireward() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: those of the process) and return its exit code."""
-    session = Session()
+    session, output = Session(), sys.stdout
     try:
         code = unireward.main(arguments, prog_name="unireward", standalone_mode=False, obj=session)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough (`unireward judges | head`); Python must not fail again as it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    except SystemExit as ended:
+        # Where the reader of the output has seen enough (`unireward judges | head`), click replaces it and ends with 1.
+        # That is no failure.
+        code = OK if sys.stdout is not output else ended.code
     except Exception as error:  # noqa: BLE001 (the outermost place: everything is reported and given an exit code)
         return _report(error, debug=session.debug)
     return code if isinstance(code, int) else OK

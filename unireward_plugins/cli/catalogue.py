@@ -44,7 +44,8 @@ def judges(*, as_json: bool) -> None:
         show_json([_record(judge) for judge in known])
         return
     columns = ("judge", *(_short(task) for task in TASKS))
-    show_table(Table(columns, [(judge.name, *map(judge.mode, TASKS)) for judge in known]))
+    rows = [(judge.name, *map(judge.mode, TASKS)) for judge in known]
+    show_table(Table(columns, rows, names=frozenset({"judge"})))
     note("Use one with: unireward score --judge NAME ... Any OpenAI-compatible server works too, by its URL.")
     served = [judge.name for judge in known if judge.only_served]
     note(f"Only behind a server: {', '.join(served)}.")
@@ -69,7 +70,7 @@ def plugins(*, as_json: bool) -> None:
         show_json([{"plugin": plugin, "version": _version(plugin), **names} for plugin, names in brought.items()])
         return
     rows = [(plugin, _version(plugin) or "", *map(_some, names.values())) for plugin, names in brought.items()]
-    show_table(Table(("plug-in", "version", *kinds), rows))
+    show_table(Table(("plug-in", "version", *kinds), rows, names=frozenset({"plug-in", "version"})))
 
 
 def _brought_judges() -> Iterator[Known]:

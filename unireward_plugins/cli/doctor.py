@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 
@@ -15,15 +16,20 @@ from unireward_plugins.cli.installed import (
     DISTRIBUTION,
     DOORS,
     Finding,
+    State,
     examine,
     examine_torchvision,
     import_failure,
+    whole_door,
 )
 from unireward_plugins.cli.options import output_options
 from unireward_plugins.cli.output import Table, note, show_json, show_table
 from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 
 STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
+
+WORSE: tuple[State, ...] = ("ok", "missing", "broken")
+"""The states, each worse than the one before."""
 
 
 @click.command()
@@ -35,18 +41,33 @@ def doctor(*, quick: bool, as_json: bool) -> int:
     A door that is not installed is fine. The exit code is 1 where something is installed and broken.
     """
     findings = [*_examinations(quick=quick)]
-    broken = [finding for finding in findings if finding.state == "broken"]
+    doors = state_of_doors(findings)
+    healthy = all(finding.state != "broken" for finding in findings)
     if as_json:
-        show_json({"healthy": not broken, "findings": [asdict(finding) for finding in findings]})
-        return INCOMPLETE if broken else OK
-    rows = [(finding.door, finding.what, finding.state, finding.detail) for finding in findings]
-    show_table(Table(("door", "what", "state", "detail"), rows, styles=STYLES))
+        show_json({"healthy": healthy, "doors": doors, "findings": [asdict(finding) for finding in findings]})
+    else:
+        rows = [(finding.door, finding.what, finding.state, finding.detail) for finding in findings]
+        show_table(Table(("door", "what", "state", "detail"), rows, names=frozenset({"door", "what"}), styles=STYLES))
+        _tell(findings, doors)
+    return OK if healthy else INCOMPLETE
+
+
+def _tell(findings: Sequence[Finding], doors: Mapping[str, State]) -> None:
+    """Say which doors work, and what to do about the others."""
+    works = ", ".join(door for door, state in doors.items() if state == "ok")
+    note(f"works: {works or 'nothing'}")
     for remedy in dict.fromkeys(finding.remedy for finding in findings if finding.remedy):
         cured = [finding for finding in findings if finding.remedy == remedy]
         verb = "mend" if any(finding.state == "broken" for finding in cured) else "add"
         note(f"to {verb} {', '.join(finding.what for finding in cured)}: {remedy}")
-    note(f"{len(broken)} broken" if broken else "nothing is broken")
-    return INCOMPLETE if broken else OK
+
+
+def state_of_doors(findings: Sequence[Finding]) -> dict[str, State]:
+    """How it stands with each door: it is as good as the worst of all that it needs, the core included."""
+    state_of = {finding.what: finding.state for finding in findings}
+    core: list[State] = [finding.state for finding in findings if finding.door == "core"]
+    needed = {door: [*core, *(state_of[one.name] for one in whole_door(door))] for door in DOORS}
+    return {door: max(states, key=WORSE.index) for door, states in {"core": core, **needed}.items()}
 
 
 def _examinations(*, quick: bool) -> Iterator[Finding]:
@@ -55,13 +76,15 @@ def _examinations(*, quick: bool) -> Iterator[Finding]:
     yield from examine("core")
     yield examine_clips()
     yield examine_plugins()
-    torchvision = examine_torchvision()
+    because_of = None
     for door in DOORS:
-        yield from examine(door)
         if door == "transformers":
-            yield torchvision
+            yield (torchvision := examine_torchvision())
+            because_of = torchvision if torchvision.state == "broken" else None
+        yield from examine(door, because_of=because_of)
+        if door == "transformers":
             yield examine_device()
-            if not quick:
+            if not quick and because_of is None:
                 yield examine_embedded_judge()
     if reference := os.environ.get("UNIREWARD_JUDGE"):
         yield examine_chosen_judge(reference)
@@ -122,26 +145,46 @@ def examine_device() -> Finding:
 
 
 def examine_embedded_judge() -> Finding:
-    """Ask the embedded judge one question whose answer is known."""
+    """Ask the embedded judge which of two pictures shows a red circle."""
     from unireward_plugins.judges import load_judge
+    from unireward_plugins.media import Media
+    from unireward_plugins.shapes.render import render
+    from unireward_plugins.shapes.scene import Scene, Shape
+    from unireward_plugins.types import Case
 
+    door, what = "transformers", "embedded judge"
+    scenes = [Scene((Shape("circle", "red", "large"),)), Scene((Shape("square", "blue", "large"),))]
+    candidates = tuple(Media.of(picture) for picture in render(scenes, seed=0))
+    started = time.monotonic()
     try:
-        pass
-    except MissingExtra as error:
-        return Finding("transformers", "judge `shapes`", "missing", str(error))
-    return Finding("transformers", "judge `shapes`", "ok", "")
+        [verdict] = load_judge("shapes")([Case("a red circle", candidates)])
+    except MissingExtra:
+        return Finding(door, what, "missing", "needs what is missing above")
+    except BackendError as error:
+        return Finding(
+            door, what, "broken", str(error), f"pip install --force-reinstall '{DISTRIBUTION}[transformers]'"
+        )
+    if verdict.scores is None or verdict.scores[0] <= verdict.scores[1]:
+        reply = f"took a blue square for a red circle: {verdict.reply!r}"
+        return Finding(door, what, "broken", reply, f"pip install --force-reinstall {DISTRIBUTION}")
+    return Finding(door, what, "ok", f"told a red circle from a blue square in {time.monotonic() - started:.1f} s")
 
 
 def examine_chosen_judge(reference: str) -> Finding:
-    """See whether the judge that the environment names can be reached."""
+    """See whether the judge that the environment names can be reached; a checkpoint is not loaded for that."""
     from unireward_plugins.judges import load_judge
 
+    door, what = "serve", "UNIREWARD_JUDGE"
     try:
+        if reference.startswith(("http://", "https://")):
+            from unireward_plugins.backends.openai import OpenAIBackend
+
+            url, _, model = reference.partition("#")
+            served = OpenAIBackend(url, model=model or None, retries=0, timeout=10).served_checkpoint()
+            return Finding(door, what, "ok", f"{url} serves {served}")
         load_judge(reference)
     except (UniRewardError, BackendError) as error:
-        return Finding(
-            "serve", "UNIREWARD_JUDGE", "broken", str(error), "start the server, or set UNIREWARD_JUDGE anew"
-        )
+        return Finding(door, what, "broken", str(error), "start the server, or set UNIREWARD_JUDGE to another judge")
     except MissingExtra as error:
-        return Finding("serve", "UNIREWARD_JUDGE", "missing", str(error))
-    return Finding("serve", "UNIREWARD_JUDGE", "ok", reference)
+        return Finding(door, what, "missing", str(error), f"pip install '{DISTRIBUTION}[serve]'")
+    return Finding(door, what, "ok", reference)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
@@ -31,6 +31,10 @@ USED = {
 """What is imported to see whether a distribution works; many load little until something in them is used.
 Others are imported by their own name."""
 
+TORCHVISION = "torchvision"
+
+DOES_NOT_IMPORT = "does not import"
+
 MISMATCH = "torchvision::nms does not exist"
 """How the import of a torchvision fails whose compiled part was built for another torch."""
 
@@ -52,72 +56,71 @@ class Finding:
 
 
 def packages(door: str) -> list[Requirement]:
-    """The distributions that a door needs beside the core ones, those of the extras it includes too.
+    """The distributions that a door needs by itself; `"core"` stands for what is needed in any case."""
+    return [requirement for requirement in _requirements(door) if requirement.name != DISTRIBUTION]
 
-    `"core"` stands for what is needed in any case.
+
+def whole_door(door: str) -> list[Requirement]:
+    """The distributions that a door needs beside the core ones, those of the doors that it includes too."""
+    included = [extra for one in _requirements(door) if one.name == DISTRIBUTION for extra in sorted(one.extras)]
+    return [*packages(door), *(requirement for extra in included for requirement in whole_door(extra))]
+
+
+def _requirements(door: str) -> list[Requirement]:
+    every = [Requirement(line) for line in requires(DISTRIBUTION) or []]
+    core = [one for one in every if one.marker is None or one.marker.evaluate({"extra": ""})]
+    if door == "core":
+        return core
+    return [one for one in every if one not in core and one.marker is not None and one.marker.evaluate({"extra": door})]
+
+
+def examine(door: str, *, because_of: Finding | None = None) -> Iterator[Finding]:
+    """Look at every package of a door: whether it is there, recent enough, and imports.
+
+    `because_of`: something broken that keeps others from being imported, so that it must be mended first.
     """
-    environment = {"extra": "" if door == "core" else door}
-    found: dict[str, Requirement] = {}
-    for line in requires(DISTRIBUTION) or []:
-        requirement = Requirement(line)
-        wanted = door == "core" if requirement.marker is None else requirement.marker.evaluate(environment)
-        if wanted and requirement.name == DISTRIBUTION:
-            for extra in sorted(requirement.extras):
-                found |= {inner.name: inner for inner in packages(extra)}
-        elif wanted:
-            found[requirement.name] = requirement
-    return list(found.values())
-
-
-def examine(door: str) -> Iterator[Finding]:
-    """Look at every package of a door: whether it is there, recent enough, and imports."""
     for requirement in packages(door):
-        yield examine_package(door, requirement)
+        if requirement.name != TORCHVISION:
+            found = examine_package(door, requirement)
+            mends = because_of is not None and found.state == "broken" and DOES_NOT_IMPORT in found.detail
+            yield replace(found, remedy=because_of.remedy) if mends and because_of else found
 
 
 def examine_package(door: str, requirement: Requirement) -> Finding:
     """Look at one package."""
     install = "pip install " + (f"'{DISTRIBUTION}[{door}]'" if door != "core" else DISTRIBUTION)
+    name = requirement.name
     try:
-        installed = version(requirement.name)
+        installed = version(name)
     except PackageNotFoundError:
         state: State = "broken" if door == "core" else "missing"
-        return Finding(door, requirement.name, state, f"not installed (needs {requirement.specifier})", install)
+        return Finding(door, name, state, f"not installed (needs {requirement.specifier or 'any version'})", install)
     if not requirement.specifier.contains(installed, prereleases=True):
-        return Finding(door, requirement.name, "broken", f"{installed}, but needs {requirement.specifier}", install)
-    if reason := import_failure(USED.get(requirement.name, requirement.name.replace("-", "_"))):
-        remedy = f"pip install --force-reinstall {requirement.name}"
-        return Finding(door, requirement.name, "broken", f"{installed} does not import: {reason}", remedy)
-    return Finding(door, requirement.name, "ok", installed)
+        return Finding(door, name, "broken", f"{installed}, but needs {requirement.specifier}", install)
+    if reason := import_failure(USED.get(name, name.replace("-", "_"))):
+        remedy = f"pip install --force-reinstall {name}"
+        return Finding(door, name, "broken", f"{installed} {DOES_NOT_IMPORT}: {reason}", remedy)
+    return Finding(door, name, "ok", installed)
 
 
 def examine_torchvision() -> Finding:
-    """Look at torchvision, which processors of transformers need and which breaks them where it is of another build."""
-    door, what = "transformers", "torchvision"
-    try:
-        installed = version(what)
-    except PackageNotFoundError:
-        return Finding(
-            door, what, "missing", "not installed; Qwen and LLaVA-OneVision judges need it", f"pip install {what}"
+    """Look at torchvision: processors of transformers need it, and one of another build breaks them all."""
+    found = examine_package("transformers", Requirement(TORCHVISION))
+    if found.state == "missing":
+        return replace(
+            found, detail="not installed; Qwen and LLaVA-OneVision judges need it", remedy="pip install torchvision"
         )
-    reason = import_failure(what)
-    if reason is None:
-        return Finding(door, what, "ok", installed)
-    if MISMATCH not in reason:
-        return Finding(
-            door, what, "broken", f"{installed} does not import: {reason}", f"pip install --force-reinstall {what}"
-        )
+    if MISMATCH not in found.detail:
+        return found
     import torch
 
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
     index = "" if torch.version.cuda else f" --index-url {CPU_WHEELS}"
-    return Finding(
-        door,
-        what,
-        "broken",
-        f"{installed} was built for another torch than the installed {torch.__version__} for {build}. While it is "
-        "there, no processor of transformers loads, and so no judge",
-        f"pip install --force-reinstall torch torchvision{index}, or pip uninstall {what}",
+    return replace(
+        found,
+        detail=f"{version(TORCHVISION)} was built for another torch than the installed {torch.__version__} for "
+        f"{build}. While it is there, no processor of transformers loads, and so no judge",
+        remedy=f"pip install --force-reinstall torch torchvision{index}   (or: pip uninstall torchvision)",
     )
 
 

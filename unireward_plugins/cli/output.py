@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import click
 
@@ -21,11 +22,13 @@ PLAIN_INTERVAL = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under a header; the columns named in `numbers` are set flush right."""
+    """Rows of text under a header; the columns in `numbers` are set flush right."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[str]]
     numbers: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    """The columns whose cells are never broken into lines, so that they can be copied."""
     styles: Mapping[str, str] = field(default_factory=dict)
     """How a cell with this very text is drawn in a terminal: `{"broken": "red"}`."""
 
@@ -46,9 +49,10 @@ def show_table(table: Table) -> None:
     from rich.table import Table as Drawing
     from rich.text import Text
 
-    drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns:
-        drawing.add_column(column, justify="right" if column in table.numbers else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in table.numbers else "left"
+        drawing.add_column(column, justify=justify, overflow="fold", no_wrap=column in table.names)
     for row in table.rows:
         drawing.add_row(*(Text(printable(cell), style=table.styles.get(cell, "")) for cell in row))
     Console().print(drawing)

@@ -100,10 +100,11 @@ def _list(*, as_json: bool) -> None:
         show_json([{**_record(brought.thing), "plugin": brought.plugin} for brought in found])
         return
     rows = [
-        (rubric.name, rubric.task, str(rubric.arity), "yes" if rubric.slot else "", rubric.family)
+        (rubric.name, rubric.task.replace("_", " "), str(rubric.arity), "yes" if rubric.slot else "", rubric.family)
         for rubric in (brought.thing for brought in found)
     ]
-    show_table(Table(("rubric", "task", "candidates", "likelihood", "family"), rows, numbers=frozenset({"candidates"})))
+    columns = ("rubric", "task", "candidates", "likelihood", "family")
+    show_table(Table(columns, rows, numbers=frozenset({"candidates"}), names=frozenset({"rubric"})))
     note("See one with: unireward rubrics show NAME")
 
 

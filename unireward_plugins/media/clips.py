@@ -1,4 +1,4 @@
-"""Decoding clips with PyAV: exactly the frames that a rule picks, one after another, with no more memory than they need."""
+"""Decoding clips: exactly the frames that a rule picks, and no more of them in memory than that."""
 
 from __future__ import annotations
 
@@ -14,71 +14,118 @@ from unireward_plugins.media.pictures import Pixels
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 MAX_FRAMES = 500_000
 """The longest clip that is decoded: more than four hours at 30 frames a second."""
+
+DAMAGED = "It seems damaged or cut off: replace it or leave it out"
 
 
 def sample(file: File, rule: FrameRule) -> list[Pixels]:
     """The frames that a rule picks, in order; a frame that is picked twice is the same object twice.
 
-    Decodes from the first frame to the last rather than seek, because seeking is not exact. Raises `MediaError` where the clip
-    cannot be decoded to its end.
+    Decodes from the first frame to the last: seeking would be faster in long clips and is not exact. Raises
+    `MediaError` where the clip is damaged or cut off. (A cut Ogg or WMV file does not tell that it was longer.)
     """
-    if file.format in ANIMATED:
-        return _sample_animation(file, rule)
-    times = _packet_times(file)
+    times = _announced(file)
     while True:
         wanted = rule.indices(times)
         kept, seen = _decode(file, set(wanted))
         if len(seen) == len(times):
             return [kept[index] for index in wanted]
-        # A packet usually is a frame, not always (hidden frames, fields): then the true moments decide.
+        # Not every packet need be a frame that is shown: those that were decoded decide.
         times = seen
 
 
-def _sample_animation(file: File, rule: FrameRule) -> list[Pixels]:
-    with file.open() as content:
-        times = [time for time, _ in pictures.decode_animation(content, format=file.format, name=file.name)]
-    wanted = rule.indices(times)
-    with file.open() as content:
-        frames = pictures.decode_animation(content, format=file.format, name=file.name)
-        kept = {index: pixels for index, (_, pixels) in enumerate(frames) if index in set(wanted)}
-    return [kept[index] for index in wanted]
-
-
-def _packet_times(file: File) -> list[float]:
-    """When the frames appear, as the container tells before any is decoded."""
-    with _opened(file) as container:
-        stream = container.streams.video[0]
-        times = [
-            float(packet.pts * packet.time_base) if packet.pts is not None else 0.0
-            for packet in container.demux(stream)
-            if packet.size and not packet.is_discard
-        ]
-    return sorted(times) or _no_frames(file)
+def _announced(file: File) -> list[float]:
+    """When the frames appear, in seconds, as the container tells before any is decoded."""
+    if file.decoder in ANIMATED:
+        return _decode(file, set())[1]
+    stamps: list[float | None] = []
+    end = 0.0
+    with _opened(file) as (container, stream):
+        for packet in container.demux():
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream is stream and packet.size and not packet.is_discard:
+                stamps.append(None if packet.pts is None else float(packet.pts * packet.time_base))
+                _check_count(len(stamps), file)
+        # Where a file is cut, Matroska packets just stop. Half a second and a tenth is more than headers are off by.
+        announced = (container.duration or 0) / 1e6
+        if announced - end > max(0.5, 0.1 * announced):
+            raise MediaError(f"{file.name} ends after {end:.1f} of its {announced:.1f} seconds. {DAMAGED}")
+        return _times(stamps, stream)
 
 
 def _decode(file: File, wanted: set[int]) -> tuple[dict[int, Pixels], list[float]]:
-    """The wanted frames, and the moments of all."""
+    """The wanted frames by their index, and when all frames appear."""
+    if file.decoder in ANIMATED:
+        return _decode_animation(file, wanted)
+    kept: dict[int, Pixels] = {}
+    stamps: list[float | None] = []
+    with _opened(file) as (container, stream):
+        for index, frame in enumerate(container.decode(stream)):
+            if frame.is_corrupt:
+                raise MediaError(f"frame {index} of {file.name} is not whole. {DAMAGED}")
+            if index in wanted:
+                kept[index] = _upright(frame, name=file.name)
+            stamps.append(frame.time)
+            _check_count(len(stamps), file)
+        if not stamps:
+            raise MediaError(f"{file.name} holds no frame. {DAMAGED}")
+        return kept, _times(stamps, stream)
+
+
+def _decode_animation(file: File, wanted: set[int]) -> tuple[dict[int, Pixels], list[float]]:
     kept: dict[int, Pixels] = {}
     times: list[float] = []
-    with _opened(file) as container:
-        for index, frame in enumerate(container.decode(container.streams.video[0])):
-            if index in wanted:
-                kept[index] = pictures.from_pil(frame.to_image(), name=file.name)
-            times.append(frame.time or 0.0)
-    return kept, times or _no_frames(file)
+    with file.open() as content:
+        for time, frame in pictures.decode_animation(content, decoder=file.decoder, name=file.name):
+            if len(times) in wanted:
+                kept[len(times)] = frame
+            times.append(time)
+            _check_count(len(times), file)
+    return kept, times
 
 
-def _no_frames(file: File) -> list[float]:
-    raise MediaError(f"{file.name} holds no frame that can be decoded. Replace it or leave it out")
+def _upright(frame: VideoFrame, *, name: str) -> Pixels:
+    """A frame as a player shows it: phones film sideways and note the rotation."""
+    pictures.check_size(frame.width, frame.height, name=name)
+    image = frame.to_image()  # type: ignore[no-untyped-call]
+    return pictures.from_pil(image.rotate(frame.rotation, expand=True) if frame.rotation else image, name=name)
+
+
+def _times(stamps: list[float | None], stream: VideoStream) -> list[float]:
+    known = [stamp for stamp in stamps if stamp is not None]
+    if len(known) == len(stamps):
+        return sorted(known)
+    # AVI keeps no moments. 25 frames a second is what FFmpeg assumes where nothing is said.
+    rate = float(stream.average_rate or 25)
+    return [index / rate for index in range(len(stamps))]
+
+
+def _check_count(count: int, file: File) -> None:
+    if count > MAX_FRAMES:
+        raise MediaError(f"{file.name} has more than {MAX_FRAMES:,} frames. Cut it into shorter clips")
 
 
 @contextmanager
-def _opened(file: File) -> Iterator[InputContainer]:
+def _opened(file: File) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The clip's container and its first video stream; whatever FFmpeg says of it becomes a `MediaError`."""
     import av
 
-    # PyAV leaves a file that it was given open.
-    with file.open() as content, av.open(content, format=file.format) as container:
-        yield container
+    try:
+        # FFmpeg gets neither a path nor an address, and may follow none. PyAV leaves a file that it was given open.
+        with (
+            file.open() as content,
+            av.open(content, mode="r", format=file.decoder, options={"protocol_whitelist": "none"}) as container,
+        ):
+            if not container.streams.video:
+                raise MediaError(f"{file.name} holds no pictures, only sound or data")
+            stream = container.streams.video[0]
+            pictures.check_size(stream.width, stream.height, name=file.name)
+            yield container, stream
+    except (av.FFmpegError, OverflowError) as error:
+        raise MediaError(f"{file.name} cannot be decoded: {error}. {DAMAGED}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +19,15 @@ class FrameRule:
 
     With `N` frames in the clip and `n = count`:
 
-    * `linspace`: `numpy.linspace(0, N - 1, n, dtype=int)`, first and last frame included. UnifiedReward v1 (LLaVA), Think,
-      Flex and all upstream benchmarks.
+    * `linspace`: `numpy.linspace(0, N - 1, n, dtype=int)`, first and last frame included. UnifiedReward v1 (LLaVA),
+      Think, Flex and all upstream benchmarks.
     * `floor`: `floor(i * N / n)` for `i` in `0..n-1`. UnifiedReward 2.0 (its vLLM scripts).
-    * `fps`: the frame on screen every `1 / fps` seconds from the first one on; with `count`, a clip that holds more such
-      moments than that is sampled by `linspace` instead. The way of qwen-vl-utils.
+    * `fps`: the frame on screen every `1 / fps` seconds from the first one on; with `count`, a clip that holds more
+      such moments than that is sampled by `linspace` instead. The way of qwen-vl-utils.
 
-    `linspace` and `floor` always give exactly `n` frames: a clip shorter than that repeats frames, because pair prompts
-    tell the model that "the first half of the frames" is video 1. (Upstream drops the repeats, which moves that border, and
-    feeds black frames where a clip cannot be read; here that raises `MediaError`.)
+    `linspace` and `floor` always give exactly `n` frames: a clip shorter than that repeats frames, because pair
+    prompts tell the model that "the first half of the frames" is video 1. (Upstream drops the repeats, which moves
+    that border, and feeds black frames where a clip cannot be read; here that raises `MediaError`.)
     """
 
     name: RuleName
@@ -49,18 +50,25 @@ class FrameRule:
             )
 
     def indices(self, times: Sequence[float]) -> tuple[int, ...]:
-        """The picked frames' positions in a clip whose frames appear at these moments (seconds, ascending, not empty)."""
+        """The positions of the picked frames in a clip whose frames appear at these moments.
+
+        `times` are seconds, ascending, at least one; the rules with a count use only how many there are.
+        """
         import numpy as np
 
-        total = len(times)
         if self.name == "floor":
             assert self.count is not None
-            return tuple(i * total // self.count for i in range(self.count))
-        if self.fps is not None:
-            step = 1 / self.fps
-            # The half step at the end keeps a moment that rounding put a hair behind the last frame.
-            moments = np.arange(times[0], times[-1] + step * 1e-6, step).tolist()
-            if self.count is None or len(moments) <= self.count:
-                return tuple(bisect_right(times, moment + step * 1e-6) - 1 for moment in moments)
+            return tuple(i * len(times) // self.count for i in range(self.count))
+        if self.name == "fps":
+            moments = self._moments(times[-1] - times[0])
+            if self.count is None or moments <= self.count:
+                assert self.fps is not None
+                # A moment that lies a hair before its frame by rounding alone still means that frame.
+                return tuple(bisect_right(times, times[0] + i / self.fps + 1e-6) - 1 for i in range(moments))
         assert self.count is not None
-        return tuple(int(i) for i in np.linspace(0, total - 1, self.count, dtype=int))
+        return tuple(np.linspace(0, len(times) - 1, self.count, dtype=int).tolist())
+
+    def _moments(self, seconds: float) -> int:
+        """How many moments the rule `fps` looks at from the first frame to the last."""
+        assert self.fps is not None
+        return math.floor(seconds * self.fps + 1e-6) + 1

@@ -1,4 +1,4 @@
-"""Decoding pictures with Pillow: to RGB, upright, on white, and only formats that hold nothing but their own pixels."""
+"""Decoding pictures with Pillow: upright, on white, in RGB, and only by the decoder that was asked for."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from unireward_plugins.errors import MediaError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 MAX_PIXELS = 89_478_485
 """The largest picture or frame that is decoded: Pillow's own default, 256 MiB of RGB."""
+
+HALF_STEP = 0.5 / 255
+"""A float may leave 0..1 by what rounding to eight bits takes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +41,64 @@ class Pixels:
 
     def digest(self) -> str:
         """SHA-256 of the size and the pixels, in hexadecimal."""
-        return hashlib.sha256(b"picture %d %d\n" % (self.width, self.height) + self.rgb).hexdigest()
+        digest = hashlib.sha256(b"picture %d %d\n" % (self.width, self.height))
+        digest.update(self.rgb)
+        return digest.hexdigest()
 
 
 def from_pil(image: Image, *, name: str) -> Pixels:
-    """The pixels of a Pillow picture of any mode: EXIF orientation applied, transparency on white, 16 bits scaled to 8.
+    """The pixels of a Pillow picture of any mode.
 
-    `name` is what errors call the picture. Raises `MediaError` where it cannot be decoded or its values fit no picture.
+    EXIF orientation is applied, transparency laid on white, 16 bits scaled to 8; floats must go from 0 to 1. A colour
+    profile is ignored, as vision-language processors ignore it. `name` is what errors call the picture. Raises
+    `MediaError` where it cannot be decoded, is too large, or has values that fit no picture.
     """
-    with _readable(name):
-        _check_size(*image.size, name=name)
+    with readable(name):
+        check_size(*image.size, name=name)
         image.load()
-        return _rgb(image, name=name)
+        rgb = _rgb(image, name=name)
+        return Pixels(rgb.width, rgb.height, rgb.tobytes())
 
 
-def decode(file: IO[bytes], *, format: str, name: str) -> Pixels:  # noqa: A002
-    """Decode a picture file of the given Pillow format; the first picture where it holds several."""
-    from PIL import Image
-
-    with _readable(name), Image.open(file, formats=(format,)) as image:
+def decode(file: IO[bytes], *, decoder: str, name: str) -> Pixels:
+    """Decode a picture file with the named decoder of Pillow; the first picture where it holds several."""
+    with readable(name), _opened(file, decoder) as image:
         return from_pil(image, name=name)
 
 
-def is_animated(file: IO[bytes], *, format: str, name: str) -> bool:  # noqa: A002
-    """Whether a picture file holds more than one frame; reads its header only."""
-    from PIL import Image
-
-    with _readable(name), Image.open(file, formats=(format,)) as image:
+def is_animated(file: IO[bytes], *, decoder: str, name: str) -> bool:
+    """Whether a picture file holds more than one frame, as its header says."""
+    with readable(name), _opened(file, decoder) as image:
         return bool(image.is_animated)
 
 
-def decode_animation(file: IO[bytes], *, format: str, name: str) -> Iterator[tuple[float, Pixels]]:  # noqa: A002
+def decode_animation(file: IO[bytes], *, decoder: str, name: str) -> Iterator[tuple[float, Pixels]]:
     """The frames of an animated picture with the moments at which they appear, in seconds."""
-    from PIL import Image, ImageSequence
+    from PIL import ImageSequence
 
     time = 0.0
-    with _readable(name), Image.open(file, formats=(format,)) as image:
+    with readable(name), _opened(file, decoder) as image:
         for frame in ImageSequence.Iterator(image):
             yield time, from_pil(frame, name=name)
-            # Browsers show a frame without a duration for a tenth of a second.
+            # Browsers show a frame that names no duration for a tenth of a second.
             time += (frame.info.get("duration") or 100) / 1000
 
 
+def eight_bits(values: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
+    """Floats from 0 to 1 as 0 to 255, rounded; what rounds to a value outside is refused rather than clipped."""
+    import numpy as np
+
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -HALF_STEP and high <= 1 + HALF_STEP):
+        raise MediaError(
+            f"{name} goes from {low:.4g} to {high:.4g}; floats must go from 0 to 1. Scale -1..1 with (x + 1) / 2, "
+            "and cast 0..255 to uint8"
+        )
+    return np.rint(values.clip(0, 1).astype(np.float32) * 255).astype(np.uint8)
+
+
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def readable(name: str) -> Iterator[None]:
     """Turn whatever Pillow says of a broken file into a `MediaError` that names it."""
     from PIL import Image
 
@@ -91,11 +110,12 @@ def _readable(name: str) -> Iterator[None]:
         raise MediaError(f"{name} is too large: {error}. Scale it down first") from error
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error, zlib.error) as error:
         raise MediaError(
-            f"{name} cannot be decoded, the file seems damaged or cut off: {error}. Replace it or leave it out"
+            f"{name} cannot be decoded: {error}. It seems damaged or cut off: replace it or leave it out"
         ) from error
 
 
-def _check_size(width: int, height: int, *, name: str) -> None:
+def check_size(width: int, height: int, *, name: str) -> None:
+    """Refuse what would fill the memory, and what shows nothing."""
     if width * height > MAX_PIXELS:
         raise MediaError(
             f"{name} is too large: {width}x{height} pixels, at most {MAX_PIXELS:,} are decoded. Scale it down first"
@@ -104,20 +124,26 @@ def _check_size(width: int, height: int, *, name: str) -> None:
         raise MediaError(f"{name} is empty: {width}x{height} pixels")
 
 
-def _rgb(image: Image, *, name: str) -> Pixels:
+@contextmanager
+def _opened(file: IO[bytes], decoder: str) -> Iterator[Any]:
+    from PIL import Image
+
+    with Image.open(file, formats=(decoder,)) as image:
+        yield image
+
+
+def _rgb(image: Image, *, name: str) -> Image:
+    import numpy as np
     from PIL import Image as PillowImage
     from PIL import ImageOps
 
-    from unireward_plugins.media import arrays
-
     image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):
-        import numpy as np
-
-        return arrays.pixels(arrays.eight_bits(np.asarray(image), name=name), name=name)
-    if "transparency" in image.info or image.mode in {"RGBA", "RGBa", "LA", "La", "PA"}:
+        # Pillow's own conversion cuts off at 255 instead of scaling.
+        values = np.asarray(image) / (1 if image.mode == "F" else 65535)
+        return PillowImage.fromarray(eight_bits(values, name=name)).convert("RGB")
+    if "transparency" in image.info or image.mode in {"RGBA", "RGBa", "LA", "PA"}:
         canvas = PillowImage.new("RGBA", image.size, "white")
         canvas.alpha_composite(image.convert("RGBA"))
-        image = canvas
-    image = image.convert("RGB")
-    return Pixels(image.width, image.height, image.tobytes())
+        return canvas.convert("RGB")
+    return image.convert("RGB")

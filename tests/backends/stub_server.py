@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -17,7 +20,7 @@ class Request:
 
     path: str
     body: dict[str, Any]
-    headers: Mapping[str, str]
+    headers: Message
     number: int
     """How many chat requests came before."""
     time: float = field(default_factory=time.monotonic)
@@ -53,7 +56,9 @@ def error(message: str) -> dict[str, Any]:
 class StubServer:
     """`with StubServer(answer) as server:` answers chat requests by `answer`, and lists `models` at `/v1/models`."""
 
-    def __init__(self, answer: Callable[[Request], Answer], *, models: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[Request], Answer], *, models: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
         self.answer = answer
         self.models = {"stub": "org/checkpoint"} if models is None else models
         """From the name of each model to the checkpoint behind it."""
@@ -62,14 +67,19 @@ class StubServer:
         self.peak = 0
         """The most chat requests that were ever under way at once."""
         self._under_way = 0
+        self._open: list[socket.socket] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -78,13 +88,16 @@ class StubServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        for connection in self._open:
+            with suppress(OSError):  # one that the client has closed already
+                connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def _listing(self) -> Answer:
         listed = [{"id": name, "object": "model", "root": root} for name, root in self.models.items()]
         return Answer({"object": "list", "data": listed})
 
-    def _chat(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> Answer:
+    def _chat(self, path: str, body: dict[str, Any], headers: Message) -> Answer:
         with self._lock:
             request = Request(path, body, headers, number=len(self.requests))
             self.requests.append(request)
@@ -108,6 +121,7 @@ class StubServer:
                 super().setup()
                 with server._lock:
                     server.connections += 1
+                    server._open.append(self.connection)
 
             def do_GET(self) -> None:
                 known = self.path == "/v1/models"
@@ -115,7 +129,7 @@ class StubServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send(server._chat(self.path, body, dict(self.headers)))
+                self.send(server._chat(self.path, body, self.headers))
 
             def send(self, answer: Answer) -> None:
                 raw = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.options import output_options
-from unireward_plugins.cli.output import Table, note, show_json, show_table
+from unireward_plugins.cli.output import Table, note, progress, show_json, show_table
+
+if TYPE_CHECKING:
+    from unireward_plugins.shapes.evaluate import Share
 
 _COUNT = click.IntRange(min=1)
 
@@ -65,15 +69,18 @@ def render(folder: Path, *, count: int, seed: int, as_json: bool) -> None:
 
 @shapes.command()
 @click.argument("pictures", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-n", "--count", type=_COUNT, default=10_000, show_default=True, help="Without PICTURES: how many fresh ones."
+)
 @output_options
-def check(pictures: tuple[Path, ...], *, as_json: bool) -> int:
+def check(pictures: tuple[Path, ...], *, count: int, as_json: bool) -> int:
     """Say what PICTURES show, read from their pixels alone.
 
-    Without pictures: how many of 10,000 fresh ones are misread. The exit code is 1 where one shows no shape, or where
+    Without PICTURES: how many of some fresh ones are misread. The exit code is 1 where one shows no shape, or where
     0.1 % or more are misread.
     """
     if not pictures:
-        return _measure_checker(as_json=as_json)
+        return _measure_checker(count, as_json=as_json)
     import numpy
 
     from unireward_plugins.media import Media
@@ -87,16 +94,57 @@ def check(pictures: tuple[Path, ...], *, as_json: bool) -> int:
     return OK if all(found.values()) else INCOMPLETE
 
 
-def _measure_checker(*, as_json: bool) -> int:
+def _measure_checker(pictures: int, *, as_json: bool) -> int:
     from unireward_plugins.shapes.truth import count_errors
 
-    pictures = 10_000
     errors = count_errors(pictures=pictures, seed=0)
     if as_json:
         show_json({"pictures": pictures, "misread": errors})
     else:
         click.echo(f"{errors} of {pictures:,} pictures were misread ({errors / pictures:.3%})")
     return OK if errors < pictures / 1000 else INCOMPLETE
+
+
+@shapes.command()
+@click.option(
+    "-j", "--judge", "ref", default="shapes", show_default=True, help="A judge, or a folder that train_judge left."
+)
+@click.option("-n", "--items", type=_COUNT, default=1000, show_default=True, help="Fresh items for each cell.")
+@output_options
+def evaluate(ref: str, *, items: int, as_json: bool) -> None:
+    """Measure a judge on fresh items of four kinds, where the truth is known.
+
+    Right: a score within half a grade of the truth; in a pair, the better one preferred. Flips: pairs whose winner
+    changes when they are asked the other way round. Intervals hold the true share with 95 % confidence.
+    """
+    from unireward_plugins.judges import load_judge
+    from unireward_plugins.shapes import evaluate as measure
+    from unireward_plugins.shapes import load_from
+
+    judge = load_from(Path(ref), name=ref) if Path(ref).is_dir() else load_judge(ref)
+    with progress("asked", total=6 * items) as advance:
+        asked = 0
+
+        def watch(done: int, _: int) -> None:
+            nonlocal asked
+            advance(done - asked)
+            asked = done
+
+        rows = measure.evaluate(judge, items=items, watch=watch)
+    shares = ("right", "held_out", "flips", "first", "unread")
+    found = [(row.cell, (row.right, row.held_out, row.flips, row.first, row.unread)) for row in rows]
+    if as_json:
+        show_json([{"cell": cell, **dict(zip(shares, map(_share, row), strict=True))} for cell, row in found])
+    else:
+        columns = ("cell", "right", "right, held out", "flips", "first preferred", "unread")
+        show_table(Table(columns, [(cell, *map(str, row)) for cell, row in found]))
+
+
+def _share(share: Share) -> dict[str, object] | None:
+    """A share as JSON; `None` where nothing was tried."""
+    if not share.trials:
+        return None
+    return {"value": share.value, "interval": share.interval, "hits": share.hits, "trials": share.trials}
 
 
 @click.command()

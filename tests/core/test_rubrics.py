@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,10 +27,12 @@ GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "prompts.json").r
 every_rubric = pytest.mark.parametrize("rubric", BUILTIN.values(), ids=BUILTIN)
 
 
+@cache
 def picture(shade: int) -> Media:
     return Media.of(np.full((8, 8, 3), shade, dtype=np.uint8))
 
 
+@cache
 def clip(first: int, frames: int = 20) -> Media:
     """A clip whose frames are told apart by their shade: first, first + 1, ..."""
     return Media.of([picture(first + index) for index in range(frames)])

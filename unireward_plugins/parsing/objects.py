@@ -69,8 +69,8 @@ def flex_json() -> Reader:
     """UnifiedReward-Flex: categories, each with dimensions whose two scores sum to 10, and a winner over all.
 
     Scores: 1 and 0 by `winner`. Aspects: `category/A` (1 and 0 by `cat_winner`) and `dimension/A/sharpness` (the two
-    scores, 0..10); `dropped_dimensions` counts those whose scores do not sum to 10, where there are any. Categories
-    go by their letter, else by what letter is left, as models rename them. A reply that was cut off keeps the aspects that
+    scores, 0..10); `dropped_dimensions` counts those whose scores do not sum to 10, where there are any. Categories go
+    by their first letter, or by a free one where models rename them. A reply that was cut off keeps the aspects that
     are whole.
     """
     return Reader(_flex_json)

@@ -22,7 +22,7 @@ SIGNED = r"[-+]?[0-9]++(?:\.[0-9]++)?+"
 NUMBER = (
     rf"(?P<number>nan|[-+]?inf(?:inity)?+|{SIGNED})(?:\s*+(?:/|out\s++of\b)\s*+(?P<scale>[0-9]{{1,6}}+(?:\.0++)?+))?+"
 )
-NUMBER_ENDS = r"(?![0-9A-Za-z_]|[.,][0-9]|\s{0,3}(?:-|to\b|or\b)\s{0,3}[0-9])"
+NUMBER_ENDS = r"(?![0-9A-Za-z_]|[.,][0-9]|[ \t]{0,3}(?:-|to\b|or\b)[ \t]{0,3}[0-9])"
 """What may not follow a number: the rest of a longer one (`1.2.3`, `4,5`), or the end of a range (`4-5`)."""
 
 LARGEST = sys.float_info.max

@@ -45,8 +45,8 @@ _WORD = re.compile(
     rf"\s*+,\s*+(?P<value>{SIGNED})\s*+\]",
     FLAGS,
 )
-_NO_SCORE = re.compile(r"\bimage\s*+[12]\b|^[ \t]*+[0-9]++[.)](?=\s)", FLAGS | re.M)
-"""Numbers that are no scores: those of the pictures, and those of a list."""
+_NO_SCORE = re.compile(r"\b(?:image|video|answer|response)\s*+[12]\b|^[ \t]*+[0-9]++[.)](?=\s)", FLAGS | re.M)
+"""Numbers that are no scores: those of the candidates, and those of a list."""
 _EDIT_SCORE = re.compile(rf"\bimage\s*+(?P<candidate>[12])\b[^0-9\n+\-:=]{{0,20}}+[:=]\s*+{NUMBER}{NUMBER_ENDS}", FLAGS)
 _ANY_NUMBER = re.compile(rf"(?<![0-9A-Za-z_.]){NUMBER}{NUMBER_ENDS}", FLAGS)
 
@@ -168,8 +168,9 @@ def _shares(block: str) -> tuple[float, float] | str:
 def edit_pair_numbers() -> Reader:
     """A number for each of two edits, on no fixed scale and possibly below zero: `Edited Image 1: -0.53`, ...
 
-    Numbers without labels are read where there are exactly two. Scores: the greater number wins, equal numbers tie;
-    how much greater means nothing without a scale. Aspects: `score`, the numbers as they were written.
+    Numbers without labels are read where there are exactly two, and nothing else or a decimal point in both.
+    Scores: the greater number wins, equal numbers tie; how much greater means nothing without a scale.
+    Aspects: `score`, the numbers as they were written.
     """
     return Reader(_edit_pair_numbers)
 
@@ -177,16 +178,18 @@ def edit_pair_numbers() -> Reader:
 def _edit_pair_numbers(parts: Parts) -> Verdict:
     text = parts.plain
     found = {score["candidate"]: checked(score) for score in _EDIT_SCORE.finditer(text)}
-    if len(found) == 2:
-        first, second = found["1"], found["2"]
-    else:
-        numbers = [checked(number) for number in _ANY_NUMBER.finditer(_NO_SCORE.sub("", text))]
-        if len(numbers) != 2:
-            return unread("no_verdict")
-        first, second = numbers
+    first, second = (found["1"], found["2"]) if len(found) == 2 else _bare_pair(_NO_SCORE.sub("", text))
     if isinstance(first, str):
         return unread(first)
     if isinstance(second, str):
         return unread(second)
     winner = "tie" if first == second else "1" if first > second else "2"
     return Verdict(WINS[winner], aspects={"score": (first, second)})
+
+
+def _bare_pair(text: str) -> tuple[Value, Value]:
+    """The two numbers of a text that has two; among words they need a decimal point, since words count things too."""
+    numbers = list(_ANY_NUMBER.finditer(text))
+    if len(numbers) != 2 or (any(map(str.isalpha, text)) and not all("." in number["number"] for number in numbers)):
+        return "no_verdict", "no_verdict"
+    return checked(numbers[0]), checked(numbers[1])

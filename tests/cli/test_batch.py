@@ -73,7 +73,7 @@ def test_paths_are_relative_to_the_file_of_cases(
     assert len(read_rows(Path("out.jsonl"))) == 3
 
 
-@pytest.mark.parametrize("cut", [0, 1, 40])
+@pytest.mark.parametrize("cut", [0, 1, 8, 40])
 def test_a_run_that_was_cut_off_goes_on_where_it_stopped(
     invoke: Invoke, judge_script: Script, pictures: Path, cut: int
 ) -> None:
@@ -184,12 +184,20 @@ def test_an_output_of_other_questions_is_never_mixed_with_these(
         assert "verdicts.jsonl:1 answers another case, or was asked of another judge" in err
     write_rows(pictures / "cases.jsonl", {"prompt": "another lamp", "candidates": ["white.png", "black.png"]})
     assert invoke(*RANK)[0] == 2
-    (pictures / "verdicts.jsonl").write_text("my diary\n")
+    assert (pictures / "verdicts.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", ["my diary\n", "my diary", '{"row": 1}\n', "[]\n", '{"rowing": "today'])
+def test_a_file_of_something_else_is_left_as_it_is(
+    invoke: Invoke, judge_script: Script, pictures: Path, content: str
+) -> None:
+    three_rows(pictures)
+    (pictures / "verdicts.jsonl").write_text(content)
     code, _, err = invoke(*RANK)
     assert code == 2
     assert "verdicts.jsonl:1 is not an answer of this command" in err
-    assert (pictures / "verdicts.jsonl").read_text() == "my diary\n"
-    assert whole
+    assert (pictures / "verdicts.jsonl").read_text() == content
+    assert judge_script.queries == []
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.9])

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from tests.cli.conftest import Command, Invoke
 from unireward_plugins.cli import doctor, installed
 from unireward_plugins.cli.installed import DOORS, Finding, examine_package, packages, whole_door
-from unireward_plugins.errors import BackendError
+from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 from unireward_plugins.testing import ScriptedBackend
 
 ROOT = Path(__file__).parents[2]
@@ -167,15 +167,25 @@ def test_an_embedded_judge_that_answers_wrongly_is_broken(monkeypatch: pytest.Mo
     assert "hm" in answering("hm").detail
 
 
-def test_an_embedded_judge_that_cannot_be_loaded_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "state", "detail"),
+    [
+        (BackendError("the weights did not all load"), "broken", "the weights did not all load"),
+        (UniRewardError("plug-in 'x' cannot be imported"), "broken", "plug-in 'x' cannot be imported"),
+        (MissingExtra("no torch"), "missing", "needs what is missing above"),
+    ],
+)
+def test_an_embedded_judge_that_cannot_be_asked(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, state: str, detail: str
+) -> None:
     from unireward_plugins import shapes
 
     def fail() -> None:
-        raise BackendError("the weights did not all load")
+        raise error
 
     monkeypatch.setattr(shapes, "load", fail)
     found = doctor.examine_embedded_judge()
-    assert (found.state, found.detail) == ("broken", "the weights did not all load")
+    assert (found.state, found.detail) == (state, detail)
 
 
 def test_the_judge_of_the_environment_is_reached() -> None:

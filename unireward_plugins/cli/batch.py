@@ -28,6 +28,12 @@ SECONDS_A_CHUNK = (3.0, 20.0)
 """About how long a chunk of rows takes: large enough to keep a server busy, small enough to lose little."""
 
 
+BEGINNING = b'{"row": '
+"""How every line of the output begins."""
+
+NOT_OURS = "{place} is not an answer of this command: give --output a file of its own"
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How a run over a file of cases ended."""
@@ -78,13 +84,13 @@ def run_batch(
     waiting = [index for index in range(len(rows)) if index not in done]
     started = time.monotonic()
     try:
-        with output.open("ab", buffering=0) as lines, progress("judged", total=len(rows), done=len(done)) as advance:
+        with output.open("ab") as lines, progress("judged", total=len(rows), done=len(done)) as advance:
             for chunk in chunks(waiting):
                 answers = _answer_each([rows[index] for index in chunk], answer)
                 for index, result in zip(chunk, answers, strict=True):
                     done[index] = {"row": index, "key": keys[index], **_id(rows[index]), **result}
-                    # One write a line: two lines never mix, and only the last one can be cut off.
                     lines.write(json.dumps(done[index], ensure_ascii=False, allow_nan=False).encode() + b"\n")
+                    lines.flush()  # so that only the last line can be cut off, whatever happens
                 advance(len(chunk))
     except (BackendError, KeyboardInterrupt):
         note(f"{len(done)} of {len(rows)} rows are in {output}; the same command goes on from there")
@@ -156,13 +162,12 @@ def _read_answered(output: Path, keys: Sequence[str]) -> dict[int, Answer]:
     """The answers that an earlier run left, by row; a last line that was cut off is removed from the file."""
     if not output.exists():
         return {}
-    content = output.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(output, whole)
-    answered: dict[int, Answer] = {}
-    for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
-        answered.update([_read_answer(line, keys, place=f"{output}:{number}")])
+    *lines, rest = output.read_bytes().split(b"\n")
+    answered = dict(_read_answer(line, keys, place=f"{output}:{number}") for number, line in enumerate(lines, start=1))
+    if rest[: len(BEGINNING)] != BEGINNING[: len(rest)]:
+        raise UniRewardError(NOT_OURS.format(place=f"{output}:{len(lines) + 1}"))
+    if rest:
+        os.truncate(output, output.stat().st_size - len(rest))
     return answered
 
 
@@ -171,7 +176,7 @@ def _read_answer(line: bytes, keys: Sequence[str], *, place: str) -> tuple[int, 
         answer = json.loads(line)
         index, key = answer["row"], answer["key"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UniRewardError(f"{place} is not an answer of this command: give --output a file of its own") from error
+        raise UniRewardError(NOT_OURS.format(place=place)) from error
     if not (isinstance(index, int) and 0 <= index < len(keys) and keys[index] == key):
         raise UniRewardError(
             f"{place} answers another case, or was asked of another judge or with other settings than now: "

@@ -92,12 +92,25 @@ def _examinations(*, quick: bool) -> Iterator[Finding]:
 
 def examine_clips() -> Finding:
     """Write a clip of two frames and read it back."""
+    if any(import_failure(name) for name in ("av", "numpy", "PIL.Image")):
+        return Finding("core", "clips", "broken", "needs what is broken above")
+    import av
+
+    from unireward_plugins.media import FrameRule, Media
+
+    try:
+        frames = Media.of(_clip()).sample(FrameRule("linspace", 2))
+    except (UniRewardError, av.FFmpegError) as error:
+        return Finding("core", "clips", "broken", str(error), "pip install --force-reinstall av")
+    return Finding("core", "clips", "ok", f"decoded {len(frames)} frames of an MP4")
+
+
+def _clip() -> bytes:
+    """An MP4 of a dark and a bright frame."""
     import io
 
     import av
     import numpy
-
-    from unireward_plugins.media import FrameRule, Media
 
     content = io.BytesIO()
     with av.open(content, "w", format="mp4") as container:
@@ -107,11 +120,7 @@ def examine_clips() -> Finding:
             picture = numpy.full((64, 64, 3), grey, dtype=numpy.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    try:
-        frames = Media.of(content.getvalue()).sample(FrameRule("linspace", 2))
-    except UniRewardError as error:
-        return Finding("core", "clips", "broken", str(error), "pip install --force-reinstall av")
-    return Finding("core", "clips", "ok", f"decoded {len(frames)} frames of an MP4")
+    return content.getvalue()
 
 
 def examine_plugins() -> Finding:

@@ -169,7 +169,7 @@ def examine_embedded_judge() -> Finding:
         [verdict] = load_judge("shapes")([Case("a red circle", candidates)])
     except MissingExtra:
         return Finding(door, what, "missing", "needs what is missing above")
-    except BackendError as error:
+    except (UniRewardError, BackendError) as error:
         return Finding(
             door, what, "broken", str(error), f"pip install --force-reinstall '{DISTRIBUTION}[transformers]'"
         )

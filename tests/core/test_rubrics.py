@@ -319,6 +319,12 @@ def test_a_third_party_builds_a_rubric_in_one_call() -> None:
     assert alone.query(Case("q", ("a",), (SOURCE,))).text == "q a"
 
 
+def test_a_reader_for_another_number_of_candidates_is_found_out() -> None:
+    rubric = Rubric("mine", task="image_generation", arity=2, template="{prompt}", read=final_score(1, 5))
+    with pytest.raises(UniRewardError, match=r"rubric 'mine' judges 2 candidate\(s\), its reader gave 1 score\(s\)"):
+        rubric.verdict(Reply("Final Score: 5"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

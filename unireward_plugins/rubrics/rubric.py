@@ -99,7 +99,8 @@ class Rubric:
         """What a model's reply to `query(case, readout)` says.
 
         A reply that repeats the prompt is no verdict, whatever examples stand in it. Raises `BackendError` where a
-        likelihood was asked and the backend gave none.
+        likelihood was asked and the backend gave none, `UniRewardError` where the reader is for another number of
+        candidates.
         """
         if readout == "likelihood":
             slot = self._slot()
@@ -111,7 +112,12 @@ class Rubric:
             return slot.verdict(reply)
         if self._is_echo(reply.text):
             return Verdict(None, reply=reply.text, unread="echo")
-        return self.read(reply.text)
+        found = self.read(reply.text)
+        if found.scores is not None and len(found.scores) != self.arity:
+            raise UniRewardError(
+                f"rubric {self.name!r} judges {self.arity} candidate(s), its reader gave {len(found.scores)} score(s)"
+            )
+        return found
 
     def _check(self, case: Case) -> None:
         expected = f"rubric {self.name!r} judges {self.arity} candidate(s) of {self.task}"

@@ -67,18 +67,43 @@ def test_a_prefill_is_a_message_to_be_gone_on_with() -> None:
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
 
 
-def test_choices_ask_for_one_token_and_the_likeliest_twenty() -> None:
-    listed = [
-        {"token": token, "logprob": value, "bytes": None}
-        for token, value in {"2": -0.1, "1": -2.5, "3": -9999.0}.items()
+def steps(*likeliest: dict[str, float]) -> Answer:
+    """A completion of some tokens, each with what was likeliest in its place."""
+    entries = [
+        [{"token": token, "logprob": value, "bytes": None} for token, value in step.items()] for step in likeliest
     ]
-    body = completion("2", finish_reason="length")
-    body["choices"][0]["logprobs"] = {"content": [{**listed[0], "top_logprobs": listed}]}
-    with StubServer(always(Answer(body))) as server:
+    body = completion("".join(listed[0]["token"] for listed in entries), finish_reason="length")
+    body["choices"][0]["logprobs"] = {"content": [{**listed[0], "top_logprobs": listed} for listed in entries]}
+    return Answer(body)
+
+
+def test_choices_ask_for_one_token_and_the_likeliest_twenty() -> None:
+    with StubServer(always(steps({"2": -0.1, "1": -2.5, "3": -9999.0}))) as server:
         (reply,) = OpenAIBackend(server.url)([replace(HELLO, choices=("1", "2", "3", "4"))])
     assert reply == Reply("2", (-2.5, -0.1, -inf, -inf))
     asked = server.requests[0].body
     assert (asked["max_tokens"], asked["logprobs"], asked["top_logprobs"], asked["temperature"]) == (1, True, 20, 0)
+
+
+@pytest.mark.parametrize(
+    ("prefill", "answer", "logprobs"),
+    [
+        ("Image ", steps({"1": -0.2, "2": -1.9}, {" is": -0.1, "1": -7.0}), (-0.2, -1.9)),
+        ("Image ", steps({" ": -0.01, "x": -8.0}, {"1": -0.2, "2": -1.9}), (-0.2, -1.9)),
+        ("Image ", steps({"x": -0.01, " ": -8.0}, {"1": -0.2, "2": -1.9}), (-inf, -inf)),
+        ("Image ", steps({" ": -0.01}), (-inf, -inf)),
+        ("Image", steps({" ": -0.01}, {"1": -0.2, "2": -1.9}), (-inf, -inf)),
+    ],
+    ids=["space kept", "space cut off and said again", "something else said", "broken off", "no space asked for"],
+)
+def test_the_space_that_a_chat_template_cuts_off_a_prefill_is_read_over(
+    prefill: str, answer: Answer, logprobs: tuple[float, float]
+) -> None:
+    """Qwen3.5's template trims the message that the reply goes on from, so the model says the space once more."""
+    with StubServer(always(answer)) as server:
+        (reply,) = OpenAIBackend(server.url)([replace(HELLO, prefill=prefill, choices=("1", "2"))])
+    assert reply.logprobs == logprobs
+    assert server.requests[0].body["max_tokens"] == (2 if prefill == "Image " else 1)
 
 
 def test_the_chat_template_is_told_what_the_user_says() -> None:
@@ -404,6 +429,13 @@ def test_a_named_model_is_asked_without_asking_for_the_list() -> None:
         assert backend.served_checkpoint() == "org/b"
         assert OpenAIBackend(server.url, model="c").served_checkpoint() == "c", "some servers list only what is loaded"
     assert server.requests[0].body["model"] == "b"
+
+
+def test_a_mistyped_url_is_told_soon() -> None:
+    start = time.monotonic()
+    with pytest.raises(BackendError, match="cannot be reached"):
+        OpenAIBackend("http://127.0.0.1:9/v1").served_checkpoint()
+    assert time.monotonic() - start < 5
 
 
 def test_building_one_asks_nobody() -> None:

@@ -219,16 +219,28 @@ def test_one_query_that_does_not_fit_into_memory_is_an_error_that_says_what_to_d
         backend(mixed_queries())
 
 
-def test_a_model_that_fails_is_an_error_that_names_it(checkpoint: Checkpoints) -> None:
+@pytest.mark.parametrize(
+    "failure", [ValueError("Image features and image tokens do not match"), RuntimeError("CUDA error")]
+)
+def test_whatever_a_model_raises_is_an_error_that_names_it(checkpoint: Checkpoints, failure: Exception) -> None:
     backend = TransformersBackend(checkpoint(TINY))
-
-    @functools.wraps(backend._open().model.forward)
-    def broken(*args: Any, **inputs: Any) -> Any:
-        raise RuntimeError("device-side assert triggered")
-
-    backend._open().model.forward = broken
-    with pytest.raises(BackendError, match=f"{checkpoint(TINY)}.*failed.*device-side assert"):
+    backend._open().model.register_forward_pre_hook(lambda *args: (_ for _ in ()).throw(failure))
+    with pytest.raises(BackendError, match=f"{checkpoint(TINY)}.*failed on 1 queries: {failure}"):
         backend([Query("x")])
+
+
+def test_a_picture_that_a_processor_refuses_is_an_error_that_names_its_size(checkpoint: Checkpoints) -> None:
+    backend = TransformersBackend(checkpoint(TINY))
+    with pytest.raises(BackendError, match=rf"{checkpoint(TINY)}.*\(its pictures: 64x64, 2x900\): .*aspect ratio"):
+        backend([Query("x", media=(picture(1), picture(2, width=2, height=900)))])
+
+
+def test_the_revision_stays_that_of_the_model_in_use(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    folder = shutil.copytree(checkpoint(TINY), tmp_path / "copy")
+    backend = TransformersBackend(folder)
+    before = backend.revision
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    assert backend.revision == before != TransformersBackend(folder).revision
 
 
 def test_threads_share_one_model(checkpoint: Checkpoints) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import cache
@@ -39,5 +40,6 @@ def loop() -> asyncio.AbstractEventLoop:
     return made
 
 
-# A forked process has the loop of its parent, and not the thread that runs it.
-os.register_at_fork(after_in_child=loop.cache_clear)
+if sys.platform != "win32":
+    # A forked process has the loop of its parent, and not the thread that runs it.
+    os.register_at_fork(after_in_child=loop.cache_clear)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unireward_plugins.types import Query, Reply
 
 if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletion
+    from openai.types.chat import ChatCompletion, ChatCompletionTokenLogprob
     from openai.types.chat.chat_completion import Choice
 
 LISTED = 20
@@ -36,9 +36,11 @@ def parameters(query: Query, template: Mapping[str, object]) -> dict[str, Any]:
     Temperature 0 always: without it servers sample as the checkpoint's `generation_config.json` says. A forced
     beginning is an assistant message to be gone on with, by two keys that vLLM and SGLang know beyond OpenAI's API.
     """
-    said: dict[str, Any] = {"temperature": 0.0, "max_tokens": 1 if query.choices else query.max_tokens}
+    said: dict[str, Any] = {"temperature": 0.0, "max_tokens": query.max_tokens}
     if query.choices:
-        said |= {"logprobs": True, "top_logprobs": LISTED}
+        # The choice is the next token, or the one after where the chat template has cut off the prefill's last space.
+        steps = 2 if query.prefill[-1:].isspace() else 1
+        said |= {"max_tokens": steps, "logprobs": True, "top_logprobs": LISTED}
     beyond: dict[str, Any] = {}
     if query.prefill:
         beyond |= {"continue_final_message": True, "add_generation_prompt": False}
@@ -82,9 +84,15 @@ def _chosen(query: Query, choice: Choice) -> Reply:
             "reported no log-probabilities, which the likelihood readout needs. Use readout='generate' (as one must "
             "with transformers serve), or serve the model with vLLM or SGLang"
         )
-    likeliest = choice.logprobs.content[0].top_logprobs
-    listed = {entry.token: entry.logprob for entry in likeliest if entry.logprob > NOT_LISTED}
-    logprobs = tuple(listed.get(one, -inf) for one in query.choices)
+    first, *later = choice.logprobs.content
+    logprobs = _listed(query, first)
+    if max(logprobs) == -inf and later and query.prefill[-1:].isspace() and first.token.isspace():
+        logprobs = _listed(query, later[0])
     best = max(logprobs)
     said = "" if best == -inf else query.choices[logprobs.index(best)]
     return Reply(query.prefill + said, logprobs)
+
+
+def _listed(query: Query, step: ChatCompletionTokenLogprob) -> tuple[float, ...]:
+    likeliest = {entry.token: entry.logprob for entry in step.top_logprobs if entry.logprob > NOT_LISTED}
+    return tuple(likeliest.get(choice, -inf) for choice in query.choices)

@@ -159,7 +159,9 @@ class OpenAIBackend:
     async def _served(self) -> tuple[str, str]:
         line = self._connection.line(self)
         if line.served is None:
-            listing = await self._in_time(line.client.models.list(), None, self.model)
+            # Asked first of all: whoever has mistyped the URL need not wait for every repetition.
+            client = line.client.with_options(max_retries=min(self.retries, 2))
+            listing = await self._in_time(client.models.list(), None, self.model)
             line.served = self._pick(
                 {entry.id: str((entry.model_extra or {}).get("root") or entry.id) for entry in listing.data}
             )

@@ -67,8 +67,13 @@ def chat(query: Query, checkpoint: Checkpoint, template: Mapping[str, object]) -
 def tokenise(text: str, checkpoint: Checkpoint, pictures: Sequence[Any]) -> dict[str, torch.Tensor]:
     """What the processor makes of one text and its pictures."""
     images = {"images": [list(pictures)]} if pictures else {}
-    encoded = checkpoint.processor(text=[text], **images, **_special(text, checkpoint), return_tensors="pt")
-    return dict(encoded)
+    try:
+        return dict(checkpoint.processor(text=[text], **images, **_special(text, checkpoint), return_tensors="pt"))
+    except ValueError as error:
+        sizes = ", ".join(f"{picture.width}x{picture.height}" for picture in pictures) or "none"
+        raise BackendError(
+            f"checkpoint {checkpoint.name!r} cannot read a query (its pictures: {sizes}): {error}"
+        ) from error
 
 
 def token_ids(text: str, checkpoint: Checkpoint) -> list[int]:

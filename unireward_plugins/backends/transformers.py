@@ -36,6 +36,7 @@ class _Loaded:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.checkpoint: Checkpoint | None = None
+        self.revision: str | None = None
         self.budget: int | None = None
         """The budget of tokens that memory has taught, once it ran out."""
 
@@ -87,15 +88,19 @@ class TransformersBackend:
 
     @property
     def revision(self) -> str:
-        """The commit on the Hub, or for a folder `sha256:` and a hash of its weights, configuration and tokenizer."""
-        return fingerprint(str(self.model), self.hub_revision)
+        """The commit on the Hub, or for a folder `sha256:` and a hash of its weights, configuration and tokenizer.
+
+        Found out when first asked; it stays what it was, as the loaded model does, if somebody pushes or writes anew.
+        """
+        if self._loaded.revision is None:
+            self._loaded.revision = fingerprint(str(self.model), self.hub_revision)
+        return self._loaded.revision
 
     def _open(self) -> Checkpoint:
         if self._loaded.checkpoint is None:
             name = str(self.model)
             self._loaded.checkpoint = open_checkpoint(
                 name,
-                # The very commit that `revision` names, even if somebody pushes in between.
                 revision=None if Path(name).is_dir() else self.revision,
                 device=self.device,
                 dtype=self.dtype,
@@ -110,10 +115,10 @@ class TransformersBackend:
         answer = log_probabilities if next(iter(batch.values())).query.choices else generate
         try:
             return dict(zip(batch, answer(list(batch.values()), checkpoint), strict=True))
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             # Only the message outlives this block: the traceback holds the tensors that are in the way.
-            failure, out_of_memory = str(error), is_out_of_memory(error)
-            if not out_of_memory:
+            failure = str(error)
+            if not is_out_of_memory(error):
                 raise BackendError(f"checkpoint {checkpoint.name!r} failed on {len(batch)} queries: {error}") from error
         free_memory()
         if len(batch) == 1:
@@ -166,7 +171,7 @@ def log_probabilities(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> list
     return replies
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory ran out, on any of the devices that accelerate knows."""
     import torch
     from accelerate.utils.memory import should_reduce_batch_size

@@ -80,6 +80,7 @@ class _Loaded:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.checkpoint: Checkpoint | None = None
+        self.revision: str | None = None
 
     def __reduce__(self) -> tuple[type[_Loaded], tuple[()]]:
         return _Loaded, ()
@@ -114,8 +115,13 @@ class VllmBackend:
 
     @property
     def revision(self) -> str:
-        """The commit on the Hub, or for a folder `sha256:` and a hash of its weights, configuration and tokenizer."""
-        return fingerprint(str(self.model), self.hub_revision)
+        """The commit on the Hub, or for a folder `sha256:` and a hash of its weights, configuration and tokenizer.
+
+        Found out when first asked; it stays what it was, as the loaded model does, if somebody pushes or writes anew.
+        """
+        if self._loaded.revision is None:
+            self._loaded.revision = fingerprint(str(self.model), self.hub_revision)
+        return self._loaded.revision
 
     def _open(self) -> Checkpoint:
         if self._loaded.checkpoint is None:

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.cli.conftest import Command, Invoke
 from tests.cli.files import read_rows, write_rows
 from tests.cli.scripted import Script
-from unireward_plugins.cli import batch
+from unireward_plugins.cli import batch, output
 from unireward_plugins.errors import BackendError
 from unireward_plugins.types import Query
 
@@ -33,11 +33,13 @@ def three_rows(folder: Path) -> None:
     )
 
 
-def test_scores_every_row_of_a_file(invoke: Invoke, pictures: Path) -> None:
+def test_scores_every_row_of_a_file(invoke: Invoke, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     three_rows(pictures)
+    monkeypatch.setattr(output, "PLAIN_INTERVAL", 0.0)
     code, out, err = invoke(*SCORE)
     assert (code, out) == (0, "")
-    assert "judged 3/3" in err
+    assert "judged 3/3, " in err
+    assert "/s, 0:00 gone, 0:00 left" in err
     assert "3 rows, in verdicts.jsonl" in err
     rows = read_rows(pictures / "verdicts.jsonl")
     assert [row["row"] for row in rows] == [0, 1, 2]
@@ -152,19 +154,19 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing_that_it_wrote(
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": str(site)},
         )
-        output = pictures / "verdicts.jsonl"
+        written = pictures / "verdicts.jsonl"
         deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and not (output.exists() and output.stat().st_size):
+        while time.monotonic() < deadline and not (written.exists() and written.stat().st_size):
             time.sleep(0.05)
         run.send_signal(signal.SIGKILL)
         run.wait()
-        before = output.read_bytes()
+        before = written.read_bytes()
         assert 0 < before.count(b"\n") < 60
         done = command(*arguments)
         server.shutdown()
     assert done.returncode == 0, done.stderr
-    assert output.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
-    assert sorted(row["row"] for row in read_rows(output)) == list(range(60))
+    assert written.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
+    assert sorted(row["row"] for row in read_rows(written)) == list(range(60))
 
 
 def test_an_output_of_other_questions_is_never_mixed_with_these(
@@ -309,8 +311,8 @@ def test_rows_may_hold_any_text(invoke: Invoke, pictures: Path) -> None:
     (pictures / "cases.jsonl").write_text("\ufeff" + text, encoding="utf-8")
     assert invoke(*SCORE)[0] == 0
     assert invoke(*SCORE)[0] == 0, "its own output can be read back"
-    output = (pictures / "verdicts.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-    assert [json.loads(line)["prompt"] for line in output] == prompts
+    lines = (pictures / "verdicts.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    assert [json.loads(line)["prompt"] for line in lines] == prompts
 
 
 def test_chunks_grow_while_they_are_quick_and_shrink_when_they_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:

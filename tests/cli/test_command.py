@@ -5,6 +5,7 @@ import pty
 import re
 import resource
 import select
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -17,6 +18,8 @@ from tests.cli.conftest import Command, Invoke
 from unireward_plugins import cli
 from unireward_plugins.cli import COMMANDS
 from unireward_plugins.cli.output import duration, printable
+
+ROOT = Path(__file__).parents[2]
 
 HEAVY = ("torch", "transformers", "PIL", "numpy", "av", "openai", "trl", "rich", "datasets")
 
@@ -195,3 +198,35 @@ def test_no_text_commands_the_terminal(text: str, shown: str) -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3725, "1:02:05")])
 def test_durations_are_hours_minutes_and_seconds(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def documented_commands() -> list[str]:
+    documents = [ROOT / "docs" / "command.md", ROOT / "docs" / "plugins.md", ROOT / "README.md"]
+    lines = [line.strip() for path in documents if path.exists() for line in path.read_text().splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ unireward ")]
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_the_documents_use_commands_and_options_that_exist(line: str) -> None:
+    _, *arguments = shlex.split(line.split(" < ", maxsplit=1)[0].split(" | ", maxsplit=1)[0], comments=True)
+    command: click.Command = cli.unireward
+    context = click.Context(command, resilient_parsing=True)
+    while arguments and isinstance(command, click.Group) and not arguments[0].startswith("-"):
+        found = command.get_command(context, arguments.pop(0))
+        assert found is not None, line
+        command, context = found, click.Context(found, parent=context, resilient_parsing=True)
+    command.make_parser(context).parse_args(list(arguments))
+
+
+def test_the_document_tells_every_exit_code() -> None:
+    table = (ROOT / "docs" / "command.md").read_text().split("## Exit codes")[1]
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", table, flags=re.MULTILINE)}
+    assert told == {
+        cli.OK,
+        cli.INCOMPLETE,
+        cli.BAD_INPUT,
+        cli.UNREACHABLE,
+        cli.MISSING_EXTRA,
+        cli.DEFECT,
+        cli.INTERRUPTED,
+    }

@@ -5,6 +5,8 @@ import pytest
 
 from tests.cli.conftest import Invoke
 from tests.cli.scripted import Script
+from unireward_plugins.cli import output
+from unireward_plugins.cli.rank import Format, count_games
 from unireward_plugins.types import Query
 
 pytestmark = pytest.mark.usefixtures("pictures", "example")
@@ -26,7 +28,7 @@ def test_compares_two(invoke: Invoke) -> None:
 
 @pytest.mark.parametrize(("tournament", "games"), [("round-robin", 6), ("swiss", 4), ("knockout", 3)])
 def test_every_tournament_finds_the_brightest_of_four(
-    invoke: Invoke, pictures: Path, tournament: str, games: int
+    invoke: Invoke, pictures: Path, tournament: Format, games: int
 ) -> None:
     from PIL import Image
 
@@ -36,7 +38,7 @@ def test_every_tournament_finds_the_brightest_of_four(
     answer = json.loads(out)
     assert code == 0
     assert names[answer["ranking"][0]] == "white.png"
-    assert len(answer["games"]) == games
+    assert len(answer["games"]) == games == count_games(4, tournament)
     assert answer["unread"] == 0
     if tournament == "round-robin":
         assert [names[player] for player in answer["ranking"]] == ["white.png", "grey.png", "dark.png", "black.png"]
@@ -81,3 +83,18 @@ def test_one_candidate_is_no_ranking(invoke: Invoke) -> None:
     code, _, err = invoke(*RANK, "white.png")
     assert code == 2
     assert "at least two candidates; `unireward score`" in err
+
+
+def test_many_unread_games_are_explained_by_a_few(invoke: Invoke, judge_script: Script, pictures: Path) -> None:
+    judge_script.reply = lambda query: "hm"
+    names = ["black.png", "grey.png", "white.png", "black.png"]
+    _, _, err = invoke("rank", "--judge", "scripted", "--prompt", "a lamp", *names)
+    assert err.count("The reply: 'hm'") == 3
+    assert "no verdict on 3 more; --json shows all" in err
+
+
+def test_long_work_tells_how_far_it_is(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "PLAIN_INTERVAL", 0.0)
+    _, out, err = invoke(*RANK, *["grey.png", "white.png"] * 3)
+    assert len(out.splitlines()) == 7
+    assert [line.split(",")[0] for line in err.splitlines()] == ["compared 8/15", "compared 15/15"]

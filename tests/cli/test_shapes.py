@@ -6,6 +6,7 @@ from PIL import Image
 
 from tests.cli.conftest import Invoke
 from tests.cli.files import read_rows
+from unireward_plugins.cli import output
 from unireward_plugins.errors import BackendError
 from unireward_plugins.judges import ModelJudge
 from unireward_plugins.shapes import truth
@@ -74,6 +75,7 @@ def test_evaluate_measures_the_judge_that_is_named(invoke: Invoke, monkeypatch: 
 
     backend = ScriptedBackend(lambda query: "Image 1 is better" if len(query.media) == 2 else "hm")
     monkeypatch.setattr(shapes, "load", lambda: ModelJudge("shapes", backend, RUBRIC_OF))
+    monkeypatch.setattr(output, "PLAIN_INTERVAL", 0.0)
     code, out, err = invoke("shapes", "evaluate", "--items", "20", "--json")
     rows = {row["cell"]: row for row in json.loads(out)}
     assert code == 0

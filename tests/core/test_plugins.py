@@ -4,14 +4,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from unireward_plugins import plugins
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.families import FAMILIES
+from unireward_plugins.media import Media
 from unireward_plugins.plugins import find_family, find_rubric
 from unireward_plugins.rubrics import BUILTIN
+from unireward_plugins.types import Case
 
 EXAMPLE = Path(__file__).parents[1] / "example_plugin"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -184,6 +187,7 @@ def test_two_things_of_one_name_name_both_plug_ins(
 from unireward_plugins.families import FAMILIES
 from unireward_plugins.hookspecs import JudgeCard, hookimpl
 from unireward_plugins.rubrics import BUILTIN
+from unireward_plugins.types import Case
 
 @hookimpl
 def unireward_{hook}():
@@ -209,3 +213,13 @@ def test_the_document_shows_the_files_of_the_example() -> None:
     assert set(blocks) == files
     for name, block in blocks.items():
         assert block == (EXAMPLE / name).read_text(), f"docs/plugins.md shows another {name}"
+
+
+def test_the_document_shows_a_test_without_a_model_that_works() -> None:
+    from PIL import Image
+
+    snippet = DOCUMENT.read_text().split("**Test without a model.**")[1].split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    picture = Media.of(Image.new("RGB", (8, 8)))
+    assert names["judge"]([Case("a lamp", (picture, picture))])[0].scores == (0.0, 1.0)

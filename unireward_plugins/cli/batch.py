@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.cases import Files, Row, Unreadable, check_judged, read_rows
 from unireward_plugins.cli.options import JudgeChoice
 from unireward_plugins.cli.output import duration, note, progress, show_json
 from unireward_plugins.errors import BackendError, MediaError, UniRewardError
-from unireward_plugins.types import Judge
+from unireward_plugins.types import Case, Judge, Verdict
+
+Thing = TypeVar("Thing")
 
 Answer = Mapping[str, object]
 """What one row came to, as it stands in the output."""
@@ -137,12 +140,25 @@ def _id(row: Row | Unreadable) -> dict[str, object]:
     return {} if row.id is None else {"id": row.id}
 
 
-def chunks(indices: Sequence[int]) -> Iterator[Sequence[int]]:
-    """The indices in pieces whose size follows how long the one before took."""
+def watched(judge: Judge, advance: Callable[[int], None]) -> Judge:
+    """The same judge, which tells how many cases it has judged while it is at it."""
+
+    def judge_in_chunks(cases: Sequence[Case]) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for chunk in chunks(cases):
+            verdicts += judge(chunk)
+            advance(len(chunk))
+        return verdicts
+
+    return judge_in_chunks
+
+
+def chunks(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
+    """The things in pieces whose size follows how long the one before took."""
     size, start = 8, 0
-    while start < len(indices):
+    while start < len(things):
         began = time.monotonic()
-        yield indices[start : start + size]
+        yield things[start : start + size]
         seconds = time.monotonic() - began
         start += size
         shortest, longest = SECONDS_A_CHUNK

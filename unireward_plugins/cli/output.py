@@ -17,7 +17,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that could repaint a terminal: C0 but tab and newline, C1, and marks that turn the direction of text."""
 
 PLAIN_INTERVAL = 10.0
-"""Seconds between two lines of progress where there is no terminal to draw a bar on."""
+"""Seconds between two lines of progress where there is no terminal to draw a bar on; quick work gets none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _bar(what: str, *, total: int, done: int) -> Iterator[Callable[[int], None]]
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done, rate="")
         judged = 0
 
@@ -130,7 +130,7 @@ def _lines(what: str, *, total: int, done: int) -> Iterator[Callable[[int], None
         nonlocal judged, said
         judged += count
         now = time.monotonic()
-        if now - said < PLAIN_INTERVAL and done + judged < total:
+        if now - said < PLAIN_INTERVAL:
             return
         said = now
         rate = judged / max(now - started, 1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,10 +12,10 @@ import click
 
 from unireward_plugins import tournament
 from unireward_plugins.cli import INCOMPLETE, OK
-from unireward_plugins.cli.batch import Answer, judge_file
+from unireward_plugins.cli.batch import Answer, judge_file, watched
 from unireward_plugins.cli.cases import Files, Row, check_judged
 from unireward_plugins.cli.options import JudgeChoice, case_options, judge_options, output_options
-from unireward_plugins.cli.output import Table, number, show_json, show_table
+from unireward_plugins.cli.output import Table, number, progress, show_json, show_table
 from unireward_plugins.cli.verdicts import as_record, explain_unread
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.types import Judge, Verdict
@@ -80,7 +81,8 @@ def rank(choice: JudgeChoice, asked: Row | Files, *, format_: Format, as_json: b
     _check_several(asked)
     judge = choice.load()
     check_judged(judge, [asked], arity=2)
-    [games] = play(judge, [asked], format_)
+    with progress("compared", total=count_games(len(asked.labels), format_)) as advance:
+        [games] = play(watched(judge, advance), [asked], format_)
     ranking = ranked(len(asked.labels), games, format_)
     if as_json:
         show_json(_answer(asked, games, ranking))
@@ -89,6 +91,17 @@ def rank(choice: JudgeChoice, asked: Row | Files, *, format_: Format, as_json: b
         pairs = [f"{asked.labels[game.first]} against {asked.labels[game.second]}" for game in games]
         explain_unread(pairs, [game.verdict for game in games])
     return INCOMPLETE if any(game.share is None for game in games) else OK
+
+
+def count_games(players: int, format_: Format) -> int:
+    """How many comparisons a tournament of so many candidates takes."""
+    match format_:
+        case "round-robin":
+            return players * (players - 1) // 2
+        case "swiss":
+            return math.ceil(math.log2(players)) * (players // 2)
+        case "knockout":
+            return players - 1
 
 
 def play(judge: Judge, rows: Sequence[Row], format_: Format) -> list[list[Game]]:

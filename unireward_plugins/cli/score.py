@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import click
 
 from unireward_plugins.cli import INCOMPLETE, OK
-from unireward_plugins.cli.batch import Answer, judge_file
+from unireward_plugins.cli.batch import Answer, judge_file, watched
 from unireward_plugins.cli.cases import Files, Row, check_judged
 from unireward_plugins.cli.options import JudgeChoice, case_options, judge_options, output_options
-from unireward_plugins.cli.output import show_json, show_table
+from unireward_plugins.cli.output import progress, show_json, show_table
 from unireward_plugins.cli.verdicts import as_record, explain_unread, score_table
 from unireward_plugins.types import Judge, Verdict
 
@@ -34,7 +34,8 @@ def score(choice: JudgeChoice, asked: Row | Files, *, as_json: bool) -> int:
         return judge_file(choice, asked, _answers, arity=1, settings=settings, as_json=as_json)
     judge = choice.load()
     check_judged(judge, [asked], arity=1)
-    [verdicts] = _verdicts(judge, [asked])
+    with progress("judged", total=len(asked.labels)) as advance:
+        [verdicts] = _verdicts(watched(judge, advance), [asked])
     if as_json:
         show_json(_answer(asked, verdicts))
     else:

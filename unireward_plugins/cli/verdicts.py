@@ -10,6 +10,9 @@ from unireward_plugins.types import UNREAD_REASONS, Verdict
 REPLY_SHOWN = 600
 """The most characters of a reply without a verdict that people are shown; JSON has all of it."""
 
+REPLIES_SHOWN = 3
+"""The most such replies."""
+
 
 def as_record(verdict: Verdict, *, reply: bool = True) -> dict[str, object]:
     """The verdict as JSON: scores and aspects, the reason where there are no scores, and the judge's own words."""
@@ -47,7 +50,9 @@ def score_table(labels: Sequence[str], verdicts: Sequence[Verdict]) -> Table:
 
 def explain_unread(labels: Sequence[str], verdicts: Sequence[Verdict]) -> None:
     """Say on standard error why replies held no verdict, with the beginning of each reply."""
-    for label, verdict in zip(labels, verdicts, strict=True):
-        if verdict.unread is not None:
-            reply = verdict.reply if len(verdict.reply) <= REPLY_SHOWN else f"{verdict.reply[:REPLY_SHOWN]}..."
-            note(f"no verdict on {label}: {UNREAD_REASONS[verdict.unread]}. The reply: {reply!r}")
+    unread = [(label, verdict) for label, verdict in zip(labels, verdicts, strict=True) if verdict.unread is not None]
+    for label, verdict in unread[:REPLIES_SHOWN]:
+        reply = verdict.reply if len(verdict.reply) <= REPLY_SHOWN else f"{verdict.reply[:REPLY_SHOWN]}..."
+        note(f"no verdict on {label}: {UNREAD_REASONS[verdict.unread or '']}. The reply: {reply!r}")
+    if len(unread) > REPLIES_SHOWN:
+        note(f"no verdict on {len(unread) - REPLIES_SHOWN} more; --json shows all")

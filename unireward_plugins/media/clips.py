@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,7 +28,8 @@ def sample(file: File, rule: FrameRule) -> list[Pixels]:
     """The frames that a rule picks, in order; a frame that is picked twice is the same object twice.
 
     Decodes from the first frame to the last: seeking would be faster in long clips and is not exact. Raises
-    `MediaError` where the clip is damaged or cut off. (A cut Ogg or WMV file does not tell that it was longer.)
+    `MediaError` where the clip is damaged or cut off. (MPEG, Ogg and WMV files are made for streaming: one that was cut
+    between two frames does not tell that it was longer.)
     """
     times = _announced(file)
     while True:
@@ -43,6 +45,8 @@ def _announced(file: File) -> list[float]:
     """When the frames appear, in seconds, as the container tells before any is decoded."""
     if file.decoder in ANIMATED:
         return _decode(file, set())[1]
+    if file.decoder == "avi":
+        _check_avi_size(file)
     stamps: list[float | None] = []
     end = 0.0
     with _opened(file) as (container, stream):
@@ -57,6 +61,15 @@ def _announced(file: File) -> list[float]:
         if announced - end > max(0.5, 0.1 * announced):
             raise MediaError(f"{file.name} ends after {end:.1f} of its {announced:.1f} seconds. {DAMAGED}")
         return _times(stamps, stream)
+
+
+def _check_avi_size(file: File) -> None:
+    """FFmpeg plays a cut AVI file as a shorter one, but its first bytes say how long it should be."""
+    with file.open() as content:
+        size = 8 + int.from_bytes(content.read(8)[4:], "little")
+        held = content.seek(0, os.SEEK_END)
+    if held < size:
+        raise MediaError(f"{file.name} ends after {held:,} of its {size:,} bytes. {DAMAGED}")
 
 
 def _decode(file: File, wanted: set[int]) -> tuple[dict[int, Pixels], list[float]]:
@@ -101,7 +114,7 @@ def _times(stamps: list[float | None], stream: VideoStream) -> list[float]:
     known = [stamp for stamp in stamps if stamp is not None]
     if len(known) == len(stamps):
         return sorted(known)
-    # AVI keeps no moments. 25 frames a second is what FFmpeg assumes where nothing is said.
+    # Some files leave moments out. 25 frames a second is what FFmpeg assumes where nothing is said.
     rate = float(stream.average_rate or 25)
     return [index / rate for index in range(len(stamps))]
 
@@ -118,13 +131,19 @@ def _opened(file: File) -> Iterator[tuple[InputContainer, VideoStream]]:
 
     try:
         # FFmpeg gets neither a path nor an address, and may follow none. PyAV leaves a file that it was given open.
+        # Titles may be in any encoding; nobody reads them here.
+        options = {"protocol_whitelist": "none"}
         with (
             file.open() as content,
-            av.open(content, mode="r", format=file.decoder, options={"protocol_whitelist": "none"}) as container,
+            av.open(content, mode="r", format=file.decoder, options=options, metadata_errors="replace") as container,
         ):
             if not container.streams.video:
                 raise MediaError(f"{file.name} holds no pictures, only sound or data")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise MediaError(
+                    f"{file.name} is coded in a way that this build of FFmpeg does not know. Convert it first"
+                )
             pictures.check_size(stream.width, stream.height, name=file.name)
             yield container, stream
     except (av.FFmpegError, OverflowError) as error:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 89_478_485
 """The largest picture or frame that is decoded: Pillow's own default, 256 MiB of RGB."""
 
+_BROKEN = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, RuntimeError, struct.error, zlib.error)
+"""What Pillow's decoders raise at broken files, as changing every byte of some files has shown."""
+
 HALF_STEP = 0.5 / 255
 """A float may leave 0..1 by what rounding to eight bits takes back."""
 
@@ -108,7 +111,7 @@ def readable(name: str) -> Iterator[None]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise MediaError(f"{name} is too large: {error}. Scale it down first") from error
-    except (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error, zlib.error) as error:
+    except _BROKEN as error:
         raise MediaError(
             f"{name} cannot be decoded: {error}. It seems damaged or cut off: replace it or leave it out"
         ) from error
@@ -142,7 +145,7 @@ def _rgb(image: Image, *, name: str) -> Image:
         # Pillow's own conversion cuts off at 255 instead of scaling.
         values = np.asarray(image) / (1 if image.mode == "F" else 65535)
         return PillowImage.fromarray(eight_bits(values, name=name)).convert("RGB")
-    if "transparency" in image.info or image.mode in {"RGBA", "RGBa", "LA", "PA"}:
+    if image.has_transparency_data:
         canvas = PillowImage.new("RGBA", image.size, "white")
         canvas.alpha_composite(image.convert("RGBA"))
         return canvas.convert("RGB")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
+from urllib.error import HTTPError
 from urllib.parse import unquote_to_bytes
 from urllib.request import (
     HTTPDefaultErrorHandler,
@@ -49,24 +50,30 @@ def fetch(url: str) -> bytes:
         raise MediaError(
             f"{url!r} is not fetched: only http and https addresses are. Get it yourself and pass its path"
         )
-    deadline = time.monotonic() + MAX_SECONDS
-    chunks: list[bytes] = []
-    size = 0
     try:
         with _opener().open(url, timeout=MAX_SECONDS) as response:
-            # One read gives what has arrived, so that a trickle of bytes cannot outlast the deadline.
-            while chunk := response.read1(1 << 20):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise MediaError(f"{url!r} holds more than {MAX_BYTES:,} bytes. Get it yourself and pass its path")
-                if time.monotonic() > deadline:
-                    raise MediaError(f"{url!r} took longer than {MAX_SECONDS} s. Get it yourself and pass its path")
-    except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, MediaError):
-            raise
+            content = _read(response, url)
+    except HTTPError as error:
+        with error:
+            raise MediaError(f"{url!r} cannot be fetched: {error}") from error
+    except (OSError, HTTPException) as error:
         raise MediaError(f"{url!r} cannot be fetched: {error}") from error
-    return b"".join(chunks)
+    return content
+
+
+def _read(response: HTTPResponse, url: str) -> bytes:
+    deadline = time.monotonic() + MAX_SECONDS
+    content = bytearray()
+    # One read gives what has arrived, so that a trickle of bytes cannot outlast the deadline.
+    while chunk := response.read1(1 << 20):
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise MediaError(f"{url!r} holds more than {MAX_BYTES:,} bytes. Get it yourself and pass its path")
+        if time.monotonic() > deadline:
+            raise MediaError(f"{url!r} took longer than {MAX_SECONDS} s. Get it yourself and pass its path")
+    if response.length:
+        raise MediaError(f"{url!r} cannot be fetched: the server hung up {response.length:,} bytes before the end")
+    return bytes(content)
 
 
 def _opener() -> OpenerDirector:

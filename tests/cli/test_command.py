@@ -149,9 +149,18 @@ def test_a_reader_that_goes_away_is_no_error(arguments: tuple[str, ...]) -> None
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_shell_can_complete_the_commands(command: Command) -> None:
-    done = command(_UNIREWARD_COMPLETE="bash_complete", COMP_WORDS="unireward ra", COMP_CWORD="1")
-    assert (done.returncode, done.stdout) == (0, "plain,rank\n")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("unireward ra", "plain,rank"),
+        ("unireward rubrics show flex.i", "plain,flex.image_gen"),
+        ("unireward score --rubric flex.i", "plain,flex.image_gen"),
+    ],
+)
+def test_a_shell_can_complete_commands_and_rubrics(command: Command, words: str, completed: str) -> None:
+    position = str(len(words.split()) - 1)
+    done = command(_UNIREWARD_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=position)
+    assert (done.returncode, done.stdout) == (0, f"{completed}\n")
 
 
 def test_tables_are_drawn_in_a_terminal_and_fit_it() -> None:

@@ -73,6 +73,13 @@ def judge_options(command: Callable[..., Result]) -> Callable[..., Result]:
     return gathered
 
 
+def complete_rubric(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The names of rubrics that begin so, for a shell that completes them."""
+    from unireward_plugins import plugins
+
+    return [name for name in plugins.rubrics() if name.startswith(incomplete)]
+
+
 _JUDGE_OPTIONS = (
     click.option(
         "-j",
@@ -83,7 +90,11 @@ _JUDGE_OPTIONS = (
         help="A name that `unireward judges` lists, a checkpoint (Hub id or folder), a server (http://host:8000/v1) or "
         "vllm:CHECKPOINT. `shapes` is the embedded one.",
     ),
-    click.option("--rubric", help="Ask by this rubric of `unireward rubrics`, not by the judge's own."),
+    click.option(
+        "--rubric",
+        shell_complete=complete_rubric,
+        help="Ask by this rubric of `unireward rubrics`, not by the judge's own.",
+    ),
     click.option(
         "--readout",
         type=click.Choice(["generate", "likelihood"]),

@@ -11,7 +11,7 @@ import click
 
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.cases import read_candidate, read_media
-from unireward_plugins.cli.options import output_options
+from unireward_plugins.cli.options import complete_rubric, output_options
 from unireward_plugins.cli.output import Table, note, printable, show_json, show_table
 from unireward_plugins.cli.verdicts import as_record
 from unireward_plugins.errors import UniRewardError
@@ -40,7 +40,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @rubrics.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_rubric)
 @click.option("-p", "--prompt", help="Fill in this caption, question or instruction.")
 @click.option("candidates", "--candidate", multiple=True, help="Fill in this path or text; once for each candidate.")
 @click.option("-c", "--context", multiple=True, help="The picture or clip that it is about.")
@@ -67,7 +67,7 @@ def show(name: str, *, prompt: str | None, candidates: Sequence[str], context: S
 
 
 @rubrics.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_rubric)
 @output_options
 def read(name: str, *, as_json: bool) -> int:  # noqa: ARG001 (it prints JSON anyway)
     """Read a reply to the rubric NAME from standard input, and print its verdict as JSON.

@@ -30,7 +30,6 @@ from unireward_plugins.rubrics import AnswerSlot, Rubric
 from unireward_plugins.types import Case, Verdict
 
 SPAWN = multiprocessing.get_context("spawn")
-FORK = multiprocessing.get_context("fork")
 
 
 def unread(reply: str) -> Verdict:
@@ -129,8 +128,8 @@ def written(writers: int, rounds: int) -> dict[str, Verdict]:
 
 
 def test_processes_that_start_at_once_share_one_new_file(cache: VerdictCache) -> None:
-    context, writers, rounds = FORK, 6, 25
-    processes = [context.Process(target=write_many, args=(cache, writer, rounds)) for writer in range(writers)]
+    writers, rounds = 4, 40
+    processes = [SPAWN.Process(target=write_many, args=(cache, writer, rounds)) for writer in range(writers)]
     for process in processes:
         process.start()
     for process in processes:
@@ -167,8 +166,8 @@ def write_and_hang(cache: VerdictCache, ready: Connection) -> None:
 
 def test_a_killed_writer_leaves_nothing_half_written_and_nothing_locked(cache: VerdictCache) -> None:
     cache.put({"before": Verdict(scores=(1.0,))})
-    here, there = FORK.Pipe()
-    process = FORK.Process(target=write_and_hang, args=(cache, there))
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=write_and_hang, args=(cache, there))
     process.start()
     assert here.recv() == "holding the lock"
     assert cache.get(["before", "lost/0"]) == {"before": Verdict(scores=(1.0,))}, "readers do not wait for a writer"

@@ -20,8 +20,19 @@ if TYPE_CHECKING:
 MAX_PIXELS = 89_478_485
 """The largest picture or frame that is decoded: Pillow's own default, 256 MiB of RGB."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, RuntimeError, struct.error, zlib.error)
-"""What Pillow's decoders raise at broken files, as changing every byte of some files has shown."""
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders raise at broken files, as thousands of files with changed bytes have shown."""
 
 HALF_STEP = 0.5 / 255
 """A float may leave 0..1 by what rounding to eight bits takes back."""

@@ -85,6 +85,7 @@ def test_fills_a_caption_and_holds_places_for_pictures_that_are_not_given(invoke
         (("show", "image_und.pair_rank.qwen", "--prompt", "x"), "judges 2 candidate(s)"),
         (("show", "image_gen.point_score.v1", "--prompt", "x", "--candidate", "red"), "no task"),
         (("show",), "Missing argument 'NAME'"),
+        (("--json", "list"), "--json goes behind 'list'"),
         (("read", "nix"), "there is no rubric named 'nix'"),
     ],
 )

@@ -9,9 +9,13 @@ from tests.cli.files import read_rows
 from unireward_plugins.cli import output
 from unireward_plugins.errors import BackendError
 from unireward_plugins.judges import ModelJudge
-from unireward_plugins.shapes import truth
+from unireward_plugins.shapes import demo, truth
+from unireward_plugins.shapes.data import draw_items
+from unireward_plugins.shapes.exam import Exam
+from unireward_plugins.shapes.findings import DemoResult, Judged, Point, Run
 from unireward_plugins.shapes.rubrics import RUBRIC_OF
 from unireward_plugins.testing import ScriptedBackend
+from unireward_plugins.types import Case, Verdict
 
 
 def test_render_draws_pictures_that_the_checker_reads_back(invoke: Invoke, tmp_path: Path) -> None:
@@ -95,3 +99,38 @@ def test_evaluate_takes_a_folder(invoke: Invoke, tmp_path: Path) -> None:
     code, _, err = invoke("shapes", "evaluate", "--judge", str(tmp_path), "--items", "1")
     assert code == 3, f"an empty folder is no checkpoint: {BackendError.__name__}"
     assert str(tmp_path) in err
+
+
+def test_demo_hands_on_what_was_asked_and_prints_what_was_found(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demonstration itself takes minutes and has tests of its own; here it is played by its result."""
+    exam = Exam.draw(2, seed="test")
+    points = (Point(0, 0.25, 0.2, 0.3), Point(9, 0.75, 0.7, 0.8))
+    runs = tuple(Run(seed, points, rewards=(), answers=("red", "red"), seconds=1.0) for seed in (4, 5))
+    case = draw_items(("image_understanding", 2), 1, seed="test", split="fresh")[0]
+    judged = (Judged(case, Case("", ("", "")), Verdict(None, unread="empty")),)
+    asked: dict[str, object] = {}
+
+    def run_demo(output: Path, **options: object) -> DemoResult:
+        asked.update(options, output=output)
+        return DemoResult(judged, exam, ("red", "red"), runs, settings={}, seconds=2.0)
+
+    monkeypatch.setattr(demo, "run_demo", run_demo)
+    report = tmp_path / "report.html"
+    code, out, _ = invoke("demo", "--output", str(report), "--seed", "4", "--seed", "5", "--steps", "9", "--json")
+    assert code == 0
+    assert asked["output"] == report
+    assert (asked["seeds"], asked["steps"]) == ((4, 5), 9)
+    assert json.loads(out) == {
+        "report": str(report),
+        "right_before": 0.25,
+        "right_after": {"mean": 0.75, "deviation": 0.0, "runs": [0.75, 0.75]},
+        "judge_agrees": 0.0,
+        "seconds": 2.0,
+    }
+    code, out, err = invoke("demo")
+    assert code == 0
+    assert (asked["output"], asked["seeds"], asked["steps"]) == (Path("report.html"), demo.SEEDS, demo.STEPS)
+    assert "75" in out
+    assert "The report is in report.html" in err

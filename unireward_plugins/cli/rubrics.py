@@ -30,6 +30,8 @@ def rubrics(ctx: click.Context, *, as_json: bool) -> None:
     """List the questions that judges are asked; show one; read a reply to one."""
     if ctx.invoked_subcommand is None:
         _list(as_json=as_json)
+    elif as_json:
+        raise click.UsageError(f"--json goes behind {ctx.invoked_subcommand!r}")
 
 
 @rubrics.command("list")

@@ -14,6 +14,7 @@ from unireward_plugins.cli.output import Table, note, progress, show_json, show_
 
 if TYPE_CHECKING:
     from unireward_plugins.shapes.evaluate import Share
+    from unireward_plugins.shapes.findings import Point
 
 _COUNT = click.IntRange(min=1)
 
@@ -179,17 +180,22 @@ def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, as_json: bo
         click.echo(demonstration.summary(result))
         note(f"The report is in {output}")
         return
-    mean, deviation = result.after(lambda point: point.truth)
+    mean, deviation = result.after(_truth)
     show_json(
         {
             "report": str(output),
-            "right_before": result.before,
+            "right_before": result.before(_truth),
             "right_after": {
                 "mean": mean,
                 "deviation": deviation,
-                "runs": [run.points[-1].truth for run in result.runs],
+                "runs": [_truth(run.points[-1]) for run in result.runs],
             },
-            "judge": {"cases": len(result.judged), "agreed": sum(case.agrees for case in result.judged)},
+            "judge_agrees": result.agreement,
             "seconds": result.seconds,
         }
     )
+
+
+def _truth(point: Point) -> float:
+    """The share of right answers, by the exact checker."""
+    return point.truth

@@ -1,8 +1,10 @@
 """A backend whose replies you write yourself, for tests of judges, rubrics and plug-ins without a model.
 
-backend = ScriptedBackend(lambda query: "Image 1 is better than Image 2")
-judge = ModelJudge(backend, ...)
-assert backend.queries[0].media == (first_picture, second_picture)
+    backend = ScriptedBackend(lambda query: "Image 1 is better than Image 2")
+    assert backend([query]) == [Reply("Image 1 is better than Image 2")]
+    assert backend.queries == [query]
+
+It is a backend like any other, so everything that takes one takes it.
 """
 
 from __future__ import annotations

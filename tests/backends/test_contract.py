@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -75,6 +77,17 @@ def subject(
             url, model, forces = request.getfixturevalue("vllm_like_server").url, "stub", True
     gone = OpenAIBackend("http://127.0.0.1:9/v1", model=model, retries=1)
     return Subject(OpenAIBackend(url, model=model), gone, forces=forces)
+
+
+def test_importing_backends_loads_nothing_heavy() -> None:
+    modules = ["transformers", "openai", "vllm"]
+    code = f"""
+import sys
+import unireward_plugins.testing, {", ".join(f"unireward_plugins.backends.{name}" for name in modules)}
+print(*sorted({{"torch", "PIL", "numpy", "transformers", "openai", "vllm"}} & set(sys.modules)))
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []
 
 
 def test_nothing_asked_is_nothing_answered(subject: Subject) -> None:

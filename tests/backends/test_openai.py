@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import signal
 import string
-import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -281,7 +282,7 @@ def test_the_key_never_shows(status: int) -> None:
         backend = OpenAIBackend(server.url, api_key=backend_key, retries=0)
         with pytest.raises(BackendError) as caught:
             backend([HELLO])
-    assert backend_key not in str(caught.value)
+    assert backend_key not in "".join(traceback.format_exception(caught.value))
     assert backend_key not in repr(backend)
 
 
@@ -389,12 +390,15 @@ def test_a_connection_travels_neither_by_pickle_nor_into_a_forked_process() -> N
         assert os.waitpid(child, 0)[1] == 0
 
 
-def test_an_interrupted_call_leaves_the_backend_usable(monkeypatch: pytest.MonkeyPatch) -> None:
-    with StubServer(lambda request: replace(echo(request), delay=0.5 if request.number == 0 else 0.0)) as server:
+def test_an_interrupted_call_leaves_the_backend_usable() -> None:
+    def interrupt_first(request: Request) -> Answer:
+        if request.number > 0:
+            return echo(request)
+        os.kill(os.getpid(), signal.SIGINT)  # the caller is waiting for this very answer
+        return Answer(completion("too late"), delay=5.0)
+
+    with StubServer(interrupt_first) as server:
         backend = OpenAIBackend(server.url)
-        main = threading.main_thread()
-        threading.Timer(0.2, lambda: os.kill(os.getpid(), 2)).start()
-        assert threading.current_thread() is main
         with pytest.raises(KeyboardInterrupt):
             backend([HELLO])
         assert backend([HELLO]) == [Reply("hello")]
@@ -412,7 +416,7 @@ def test_the_only_model_is_asked_and_its_checkpoint_is_the_revision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "words"), [({"b": "x", "a": "y"}, r"lists 2 models \(a, b\)"), ({}, "lists 0 models")]
+    ("models", "words"), [({"b": "x", "a": "y"}, r"lists 2 models \(a, b\)"), ({}, r"lists 0 models \(none\)")]
 )
 def test_which_of_several_models_must_be_said(models: dict[str, str], words: str) -> None:
     with (

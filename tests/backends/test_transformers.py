@@ -275,3 +275,13 @@ def test_a_query_longer_than_the_model_can_read_is_refused(checkpoint: Checkpoin
         backend([Query("word " * 9000)])
     with pytest.raises(BackendError, match="a reply of up to 9000"):
         backend([Query("x", media=(picture(0),), max_tokens=9000)])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
+def test_on_a_gpu_it_answers_in_bfloat16_much_as_on_the_cpu(checkpoint: Checkpoints) -> None:
+    queries = mixed_queries(prefill="Image ", choices=("1", "2"))
+    local, accelerated = TransformersBackend(checkpoint(TINY), device="cpu"), TransformersBackend(checkpoint(TINY))
+    assert accelerated._open().model.dtype == torch.bfloat16
+    for ours, theirs in zip(local(queries), accelerated(queries), strict=True):
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=0.2)

@@ -62,6 +62,7 @@ class LLM:
 
     model: str
     revision: str | None = None
+    tokenizer_revision: str | None = None
     max_model_len: int | None = None
     checkpoint: Checkpoint = field(init=False)
     calls: ClassVar[list[list[SamplingParams]]] = []

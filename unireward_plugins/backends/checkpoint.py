@@ -48,6 +48,7 @@ def open_checkpoint(
     """
     with needs_extra("running a model in this process", "transformers"):
         import accelerate  # noqa: F401  what `device_map` needs
+        import torch  # noqa: F401  without it transformers imports, and then has no models
         import transformers
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
     device = device or default_device()

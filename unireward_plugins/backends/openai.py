@@ -1,7 +1,9 @@
 """Asks a model behind any OpenAI-compatible server: vLLM, SGLang, `transformers serve`, a hosted service.
 
-backend = OpenAIBackend("http://localhost:8000/v1")
-replies = backend([Query(text="Which image is better?", media=(first, second))])
+    backend = OpenAIBackend("http://localhost:8000/v1")
+    replies = backend([Query(text="Which image is better?", media=(first, second))])
+
+Retries, pauses and connections are those of the `openai` client; the deadline, the concurrency and the words are ours.
 """
 
 from __future__ import annotations
@@ -172,8 +174,9 @@ class OpenAIBackend:
         if self.model is not None:
             return self.model, checkpoints.get(self.model, self.model)
         if len(checkpoints) != 1:
+            names = ", ".join(sorted(checkpoints)) or "none"
             raise BackendError(
-                f"the server at {self.base_url} lists {len(checkpoints)} models ({', '.join(sorted(checkpoints))}): "
+                f"the server at {self.base_url} lists {len(checkpoints)} models ({names}): "
                 "name the one to ask with model=, or behind the URL as in 'http://HOST:PORT/v1#NAME'"
             )
         return next(iter(checkpoints.items()))
@@ -195,8 +198,8 @@ class OpenAIBackend:
             problem, cause = complaint(error, query), error
         except ValueError as error:  # JSON that is none
             problem, cause = f"answered with something that cannot be read: {error}", error
+        message = f"the server at {self.base_url}{f' (model {model!r})' if model else ''} {problem}"
         secret = self.api_key or os.environ.get("OPENAI_API_KEY")
-        problem = problem.replace(secret, "***") if secret else problem
-        raise BackendError(
-            f"the server at {self.base_url}{f' (model {model!r})' if model else ''} {problem}"
-        ) from cause
+        if secret and secret in f"{message} {cause}":  # some servers say which key they refuse
+            raise BackendError(message.replace(secret, "***")) from None
+        raise BackendError(message) from cause

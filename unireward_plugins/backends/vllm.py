@@ -131,7 +131,7 @@ class VllmBackend:
             name = str(self.model)
             commit = None if Path(name).is_dir() else self.revision
             try:
-                engine = vllm.LLM(name, revision=commit, **self.engine)
+                engine = vllm.LLM(name, revision=commit, tokenizer_revision=commit, **self.engine)
                 processor = transformers.AutoProcessor.from_pretrained(name, revision=commit)
             except (OSError, ValueError, RuntimeError) as error:
                 raise BackendError(

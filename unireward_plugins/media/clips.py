@@ -132,10 +132,13 @@ def _opened(file: File) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         # FFmpeg gets neither a path nor an address, and may follow none. PyAV leaves a file that it was given open.
         # Titles may be in any encoding; nobody reads them here.
-        options = {"protocol_whitelist": "none"}
+        # (Given as `options`, they go to every stream too, and crash PyAV up to 16 where streams are found on the way.)
+        safely = {"protocol_whitelist": "none"}
         with (
             file.open() as content,
-            av.open(content, mode="r", format=file.decoder, options=options, metadata_errors="replace") as container,
+            av.open(
+                content, mode="r", format=file.decoder, container_options=safely, metadata_errors="replace"
+            ) as container,
         ):
             if not container.streams.video:
                 raise MediaError(f"{file.name} holds no pictures, only sound or data")

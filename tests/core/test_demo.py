@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unireward_plugins.shapes import align_policy, demo
+from unireward_plugins.shapes.demo import Watcher, clock, run_demo, summary
+from unireward_plugins.shapes.findings import DemoResult, Point
+
+
+def truth(point: Point) -> float:
+    return point.truth
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoResult, Path, list[tuple[str, float]]]:
+    """The whole demonstration, with the real judge and the real trainer, but of a few steps."""
+    told: list[tuple[str, float]] = []
+    path = tmp_path_factory.mktemp("demo") / "report.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "CASES_A_CELL", 12)
+        patch.setattr(demo, "CHECKS", 2)
+        result = run_demo(path, seeds=(3,), steps=6, exam_size=60, watch=lambda *what: told.append(what))
+    return result, path, told
+
+
+def test_demo_trains_and_examines_a_policy(short: tuple[DemoResult, Path, list[tuple[str, float]]]) -> None:
+    result, _, _ = short
+    (run,) = result.runs
+    assert [point.step for point in run.points] == [0, 2, 6]
+    assert [step for step, _ in run.rewards] == [1, 2, 3, 4, 5, 6]
+    assert all(0 < reward < 1 for _, reward in run.rewards)
+    assert result.exam.accuracy(result.answers) == run.points[0].truth
+    assert result.exam.accuracy(run.answers) == run.points[-1].truth
+    assert run.answers != result.answers
+    assert len(result.judged) == 48
+
+
+def test_demo_tells_how_far_it_is(short: tuple[DemoResult, Path, list[tuple[str, float]]]) -> None:
+    _, path, told = short
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert ("training policy 1 of 1, step 3 of 6", pytest.approx(0.54)) in told
+    assert told[-1][0] == f"wrote {path}"
+
+
+def test_demo_writes_its_report(short: tuple[DemoResult, Path, list[tuple[str, float]]]) -> None:
+    result, path, _ = short
+    html = path.read_text(encoding="utf-8")
+    assert "A policy that learns from a judge" in html
+    assert "sha256:" in html, "which weights judged"
+    assert f"{result.exam.accuracy(result.answers):.0%} → " in html
+    assert "fresh questions" in summary(result)
+
+
+@pytest.mark.slow
+def test_policies_learn_to_answer_from_the_judge_alone(tmp_path: Path) -> None:
+    """The claim of the demonstration, on an exam and with a seed of this test's own."""
+    result = run_demo(tmp_path / "report.html", seeds=(11,), steps=60, exam_size=500, watch=lambda *_: None)
+    after, _ = result.after(truth)
+    assert result.before(truth) < 0.6
+    assert after > 0.85
+    assert result.after(lambda point: point.held_out)[0] > 0.75
+    last = result.runs[0].points[-1]
+    assert abs(last.reward - last.truth) < 0.08, "the judge is pleased because the answers are right"
+
+
+def test_training_is_told_questions_and_no_answers() -> None:
+    dataset = align_policy.questions(20, seed=0)
+    assert set(dataset.column_names) == {"prompt", "image"}
+    assert all([message["role"] for message in prompt] == ["user"] for prompt in dataset["prompt"])
+    again, other = align_policy.questions(20, seed=0), align_policy.questions(20, seed=1)
+    assert dataset["prompt"][:] == again["prompt"][:]
+    assert dataset["prompt"][:] != other["prompt"][:]
+
+
+def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Watcher(pause=0)
+    watch.started -= 60
+    watch("judging", 0.01)
+    watch("training", 0.25)
+    watch("done", 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["  1%  judging (1:00 gone)", " 25%  training (1:00 gone, 3:00 left)", "100%  done (1:00 gone)"]
+    patient = Watcher(pause=1000)
+    patient("first", 0)
+    patient("too soon", 0.5)
+    patient("last", 1)
+    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["first", "last"]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3601, "60:01")])
+def test_clock(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown

@@ -1,0 +1,190 @@
+"""The whole way in a few minutes, on a CPU: the tiny judge judges, and a tiny policy learns from what it says.
+
+    python -m unireward_plugins.shapes.demo --output report.html
+
+What the policy learns is measured by the exact checker, on pictures that neither it nor the judge has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeAlias
+
+from unireward_plugins import load_judge
+from unireward_plugins.errors import needs_extra
+from unireward_plugins.shapes.data import CELLS, draw_items
+from unireward_plugins.shapes.evaluate import cases_of
+from unireward_plugins.shapes.exam import BASE_POLICY, Exam, Policy
+from unireward_plugins.shapes.findings import DemoResult, Judged, Run
+from unireward_plugins.shapes.report import truth, write_report
+from unireward_plugins.types import Judge
+
+Watch: TypeAlias = Callable[[str, float], None]
+"""Told what is being done, and the share of all work that is done already, from 0 to 1."""
+
+SEEDS = (0, 1, 2)
+STEPS = 100
+"""Of training, for each seed."""
+CHECKS = 10
+"""How often a policy is examined while it learns: more often at the beginning, where most happens."""
+EXAM_SIZE = 600
+CASES_A_CELL = 60
+"""How many fresh cases of each kind the judge is shown."""
+SHARE_OF_JUDGING = 0.08
+"""About how much of the whole time the judge's own cases take; the rest is training."""
+
+
+def run_demo(
+    output: Path, *, seeds: Sequence[int] = SEEDS, steps: int = STEPS, exam_size: int = EXAM_SIZE, watch: Watch
+) -> DemoResult:
+    """Judge, train one policy for each seed, and write a report that stands by itself to `output`, an HTML file.
+
+    Raises `MissingExtra` where TRL is not installed.
+    """
+    with needs_extra("the demonstration", "trl"):
+        import torch
+
+        from unireward_plugins.shapes.align_policy import describe_settings
+    started = time.monotonic()
+    torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
+    exam = Exam.draw(exam_size, seed="demo")
+    with tempfile.TemporaryDirectory() as folder, without_loading_bars():
+        watch("judging fresh pictures and answers", 0)
+        judge = load_judge("shapes", cache=Path(folder) / "verdicts")
+        judged = show_judge(judge)
+        runs = train_policies(seeds, steps=steps, exam=exam, judge=judge, watch=watch)
+        answers = Policy.load().answer(exam)
+    result = DemoResult(
+        judged=judged,
+        exam=exam,
+        answers=tuple(answers),
+        runs=runs,
+        settings={**describe_settings(steps=steps), **environment()},
+        seconds=time.monotonic() - started,
+    )
+    write_report(result, output)
+    watch(f"wrote {output}", 1)
+    return result
+
+
+def train_policies(seeds: Sequence[int], *, steps: int, exam: Exam, judge: Judge, watch: Watch) -> tuple[Run, ...]:
+    """One policy for each seed, one after the other, examined by the truth and by the judge while it learns."""
+    from unireward_plugins.shapes.align_policy import Examiner, align
+
+    examiner = Examiner(exam, judge)
+    examine_at = frozenset(round(steps * (check / CHECKS) ** 2) for check in range(1, CHECKS + 1))
+    runs = []
+    for number, seed in enumerate(seeds):
+
+        def report_step(step: int, number: int = number) -> None:
+            share = (number + step / steps) / len(seeds)
+            doing = f"training policy {number + 1} of {len(seeds)}, step {step} of {steps}"
+            watch(doing, SHARE_OF_JUDGING + (1 - SHARE_OF_JUDGING) * share)
+
+        report_step(0)
+        runs.append(align(seed, steps=steps, examiner=examiner, examine_at=examine_at, watch=report_step))
+    return tuple(runs)
+
+
+def show_judge(judge: Judge) -> tuple[Judged, ...]:
+    """What the judge says of fresh cases of all four cells, pairs in both orders, beside the truth."""
+    items = [item for cell in CELLS.values() for item in draw_items(cell, CASES_A_CELL, seed="demo")]
+    asked = cases_of(items, seed=list(b"demo"))
+    pairs = [number for number, case in enumerate(asked) if len(case.candidates) > 1]
+    verdicts = judge([*asked, *(asked[number].reversed() for number in pairs)])
+    swapped = dict(zip(pairs, (verdict.reversed() for verdict in verdicts[len(asked) :]), strict=True))
+    return tuple(
+        Judged(item, case, verdict, swapped.get(number))
+        for number, (item, case, verdict) in enumerate(zip(items, asked, verdicts, strict=False))
+    )
+
+
+def environment() -> dict[str, str]:
+    """What the demonstration ran with."""
+    from unireward_plugins import shapes
+    from unireward_plugins.backends.fingerprint import fingerprint
+
+    packages = ("unireward-plugins", "trl", "transformers", "torch")
+    return {
+        "Judge": shapes.load().backend.revision,
+        "Base policy": fingerprint(str(BASE_POLICY), None),
+        "Software": ", ".join(f"{name} {version(name)}" for name in packages),
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+    }
+
+
+@contextmanager
+def without_loading_bars() -> Iterator[None]:
+    """Keep transformers from drawing a progress bar each time that a few hundred kilobytes are loaded."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+class Watcher:
+    """Says on standard error what is being done and how long it will take: on one line in a terminal, else on a few."""
+
+    def __init__(self, *, pause: float = 15) -> None:
+        self.started = time.monotonic()
+        self.in_terminal = sys.stderr.isatty()
+        self.pause = 0.2 if self.in_terminal else pause
+        self.next = 0.0
+
+    def __call__(self, doing: str, share: float) -> None:
+        """Show it, unless something was shown just now."""
+        now = time.monotonic()
+        if now < self.next and share < 1:
+            return
+        self.next = now + self.pause
+        gone = now - self.started
+        left = f", {clock(gone / share - gone)} left" if SHARE_OF_JUDGING <= share < 1 else ""
+        line = f"{share:4.0%}  {doing} ({clock(gone)} gone{left})"
+        end = "\n" if share >= 1 or not self.in_terminal else ""
+        print(f"\r\x1b[2K{line}" if self.in_terminal else line, end=end, file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def summary(result: DemoResult) -> str:
+    """What came out, in a few lines."""
+    after, deviation = result.after(truth)
+    seeds = ", ".join(f"{run.points[-1].truth:.1%}" for run in result.runs)
+    return (
+        f"The judge agreed with the exact checker on {result.agreement:.1%} of {len(result.judged)} fresh cases.\n"
+        f"Right answers on {len(result.exam)} fresh questions: {result.before(truth):.1%} before, "
+        f"{after:.1%} ± {deviation:.1%} after ({seeds}).\n"
+        f"All of it took {clock(result.seconds)}."
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("report.html"), help="the report (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="one policy each (default: 0 1 2)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of training, for each (default: %(default)s)")
+    arguments = parser.parse_args()
+    result = run_demo(arguments.output, seeds=arguments.seeds, steps=arguments.steps, watch=Watcher())
+    print(summary(result))
+
+
+if __name__ == "__main__":
+    main()

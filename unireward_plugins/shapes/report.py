@@ -1,0 +1,216 @@
+"""Writes what a demonstration found as one HTML file that needs nothing else: no network, no script, no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from itertools import zip_longest
+from pathlib import Path
+from statistics import fmean
+from string import Template
+
+from unireward_plugins.media import Media
+from unireward_plugins.shapes.charts import Line, line_chart
+from unireward_plugins.shapes.data import CELLS
+from unireward_plugins.shapes.findings import DemoResult, Judged, Point
+from unireward_plugins.types import Verdict
+
+GRADE_NAMES: Mapping[int, str] = {5: "right", 3: "half right", 1: "wrong"}
+CASES_A_GRADE = 2
+PAIRS_SHOWN = 3
+ANSWERS_SHOWN = 12
+SMOOTHED_OVER = 10
+
+
+def write_report(result: DemoResult, path: Path) -> None:
+    """Write the page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(result), encoding="utf-8")
+
+
+def page(result: DemoResult) -> str:
+    """The page as HTML: `page.html` with its blanks filled in."""
+    here = files("unireward_plugins.shapes")
+    kinds = {name: [case for case in result.judged if case.item.cell == cell] for name, cell in CELLS.items()}
+    shown = range(min(ANSWERS_SHOWN, len(result.exam)))
+    command = f"unireward demo --output report.html    # seeds {' '.join(str(run.seed) for run in result.runs)}"
+    return Template(here.joinpath("page.html").read_text(encoding="utf-8")).substitute(
+        style=here.joinpath("page.css").read_text(encoding="utf-8"),
+        numbers=headline(result),
+        kinds_of_cases="\n".join(kind_row(name, cases) for name, cases in kinds.items()),
+        cases="\n".join(kind_of_case(name, cases) for name, cases in kinds.items()),
+        exam_size=len(result.exam),
+        gap=points(abs(result.after(reward)[0] - result.after(truth)[0])),
+        learning=learning_chart(result),
+        rewards=rewards_chart(result),
+        seed_heads="".join(f"<th>after, seed {run.seed}</th>" for run in result.runs),
+        answers="\n".join(answers_row(result, index) for index in shown),
+        kinds_of_questions="\n".join(table_row(*row) for row in result.by_kind()),
+        command=escape(command),
+        settings="\n".join(table_row(name, value) for name, value in result.settings.items()),
+    )
+
+
+def headline(result: DemoResult) -> str:
+    """What came out, in five numbers."""
+    after, deviation = result.after(truth)
+    unseen, unseen_deviation = result.after(held_out)
+    mended, broken = result.turned()
+    several = len(result.runs) > 1
+    minutes, seconds = divmod(round(result.seconds), 60)
+    numbers = {
+        f"{result.before(truth):.0%} → {after:.0%}": f"right answers to {len(result.exam)} fresh questions, before and "
+        "after: " + (f"± {points(deviation)} over {len(result.runs)} seeds" if several else "one seed"),
+        f"{result.before(held_out):.0%} → {unseen:.0%}": "the same, where colour and shape are a pair that no training "
+        "picture shows" + (f": ± {points(unseen_deviation)}" if several else ""),
+        f"+{mended:.0f}, \N{MINUS SIGN}{broken:.0f}": "answers turned right, and turned wrong: mean over the seeds",
+        f"{result.agreement:.0%}": f"of {len(result.judged)} fresh cases are judged as the exact checker grades them",
+        f"{minutes}:{seconds:02d}": "minutes for everything on this page, on a CPU",
+    }
+    return "\n".join(
+        f'<div class="number"><b>{escape(number)}</b><span>{escape(meaning)}</span></div>'
+        for number, meaning in numbers.items()
+    )
+
+
+def kind_row(name: str, cases: Sequence[Judged]) -> str:
+    """How the judge did on one kind of case."""
+    is_pair = cases[0].swapped is not None
+    return table_row(
+        name,
+        len(cases),
+        fmean(case.agrees for case in cases),
+        fmean(case.flips for case in cases) if is_pair else "",
+        sum(verdict.scores is None for case in cases for verdict in case.verdicts),
+    )
+
+
+def kind_of_case(name: str, cases: Sequence[Judged]) -> str:
+    """Some cases of one kind: of pairs the first ones, of candidates alone the first ones of each grade."""
+    if cases[0].swapped is not None:
+        chosen = list(cases[:PAIRS_SHOWN])
+    else:
+        grades = [[case for case in cases if case.item.grades[0] == grade][:CASES_A_GRADE] for grade in GRADE_NAMES]
+        chosen = [case for row in zip_longest(*grades) for case in row if case is not None]
+    return f'<h3>{escape(name.capitalize())}</h3>\n<div class="cases">\n{"".join(map(card, chosen))}</div>'
+
+
+def card(judged: Judged) -> str:
+    """One case: its pictures, its candidates, and what the judge said."""
+    case = judged.case
+    candidates = "".join(candidate(judged, index) for index in range(len(case.candidates)))
+    if case.context:
+        asked, body = case.prompt, f"{picture(case.context[0], side=112)}<dl>{candidates}</dl>"
+    else:
+        asked, body = f"Asked for: {case.prompt}", candidates
+    if judged.swapped is None:
+        said = words(judged.verdict)
+    else:
+        said = words(judged.verdict, "in this order") + words(judged.swapped, "in the other order")
+    kind, mark = ("right", "✓ as the checker") if judged.agrees else ("wrong", "✗ not as the checker")
+    return (
+        f'<article class="case"><p class="asked">{escape(asked)}</p><div class="body">{body}</div>{said}'
+        f'<footer class="{kind}">{mark}</footer></article>\n'
+    )
+
+
+def candidate(judged: Judged, index: int) -> str:
+    """A picture or an answer, with its score and its grade."""
+    scores = judged.verdict.scores
+    score = "no verdict" if scores is None else f"score {scores[index]:.2f}"
+    meaning = f"{score}, checker: {GRADE_NAMES[judged.item.grades[index]]}"
+    match judged.case.candidates[index]:
+        case str(answer):
+            return f"<dt>{meaning}</dt><dd>{quoted(answer)}</dd>"
+        case media:
+            return f"<figure>{picture(media, side=112)}<figcaption>{meaning}</figcaption></figure>"
+
+
+def words(verdict: Verdict, order: str = "") -> str:
+    """What the judge said."""
+    note = f' <span class="quiet">({order})</span>' if order else ""
+    return f"<blockquote>{quoted(verdict.reply)}{note}</blockquote>"
+
+
+def quoted(text: str) -> str:
+    """What somebody wrote, whatever it was."""
+    return f"“{escape(text)}”" if text.strip() else '<span class="quiet">(nothing)</span>'
+
+
+def picture(media: Media, *, side: int) -> str:
+    """A picture, inside the page."""
+    return f'<img src="{media.data_url()}" width="{side}" height="{side}" alt="a picture of a coloured shape">'
+
+
+def answers_row(result: DemoResult, index: int) -> str:
+    """A question of the exam with the answers before and after."""
+    cells = []
+    for answers in (result.answers, *(run.answers for run in result.runs)):
+        kind, mark = ("right", "✓") if result.exam.grade(answers)[index] else ("wrong", "✗")
+        cells.append(f'<td><span class="{kind}">{mark}</span> {quoted(answers[index])}</td>')
+    question = escape(result.exam.questions[index].text)
+    return f"<tr><td>{picture(result.exam.media(index), side=56)}</td><td>{question}</td>{''.join(cells)}</tr>"
+
+
+def table_row(*cells: str | float) -> str:
+    """A row of texts, counts and shares from 0 to 1."""
+    return f"<tr>{''.join(map(table_cell, cells))}</tr>"
+
+
+def table_cell(value: str | float) -> str:
+    """A text flush left, a number flush right."""
+    match value:
+        case str():
+            return f"<td>{escape(value)}</td>"
+        case int():
+            return f'<td class="figure">{value}</td>'
+    return f'<td class="figure">{value:.1%}</td>'
+
+
+def learning_chart(result: DemoResult) -> str:
+    """Truth and reward in the exam over the steps of training."""
+    lines = []
+    for name, style, measure in (("right answers", "truth", truth), ("judge's score", "reward", reward)):
+        for run in result.runs:
+            curve = [(point.step, measure(point)) for point in run.points]
+            lines.append(Line(f"{name}, seed {run.seed}", curve, style, faint=True))
+        together = zip(*(run.points for run in result.runs), strict=True)
+        curve = [(seeds[0].step, fmean(map(measure, seeds))) for seeds in together]
+        lines.append(Line(f"{name}, mean", curve, style))
+    title = "The share of right answers and the judge's mean score over the steps of training"
+    return line_chart(lines, title=title, across="step of training")
+
+
+def rewards_chart(result: DemoResult) -> str:
+    """The reward of the sampled answers over the steps of training."""
+    lines = [Line(f"seed {run.seed}", smoothed(run.rewards), "sampled", faint=True) for run in result.runs]
+    return line_chart(lines, title="The mean reward of the sampled answers at each step", across="step of training")
+
+
+def smoothed(curve: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+    """At each step the mean of its value and of those just before it."""
+    return [
+        (step, fmean(value for _, value in curve[max(0, index + 1 - SMOOTHED_OVER) : index + 1]))
+        for index, (step, _) in enumerate(curve)
+    ]
+
+
+def points(share: float) -> str:
+    """A difference of shares, in words."""
+    return f"{100 * share:.1f} points"
+
+
+def truth(point: Point) -> float:
+    """The share of right answers."""
+    return point.truth
+
+
+def held_out(point: Point) -> float:
+    """The share of right answers about held-out pairs of colour and shape."""
+    return point.held_out
+
+
+def reward(point: Point) -> float:
+    """The judge's mean score."""
+    return point.reward

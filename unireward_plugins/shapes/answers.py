@@ -137,7 +137,7 @@ def _empty(_shape: Shape, _question: Question, rng: Random) -> str:
 
 def _repeated(shape: Shape, question: Question, rng: Random) -> str:
     """A right answer, said several times over."""
-    return rng.choice((" ", ", ", ". ", "")).join([say(shape, question, rng)] * rng.randint(2, 8))
+    return rng.choice((" ", ", ", ". ", "")).join([say(shape, question, rng)] * rng.randint(2, 5))
 
 
 def _several(shape: Shape, question: Question, rng: Random) -> str:
@@ -152,7 +152,7 @@ def _several(shape: Shape, question: Question, rng: Random) -> str:
 
 def _words(_shape: Shape, _question: Question, rng: Random) -> str:
     """Words in no order."""
-    return " ".join(rng.choices(_WORDS, k=rng.randint(1, 14)))
+    return " ".join(rng.choices(_WORDS, k=rng.randint(1, 10)))
 
 
 def _world_words(shape: Shape, question: Question, rng: Random) -> str:
@@ -163,7 +163,7 @@ def _world_words(shape: Shape, question: Question, rng: Random) -> str:
 
 def _letters(_shape: Shape, _question: Question, rng: Random) -> str:
     """Random characters."""
-    return "".join(rng.choices(string.ascii_letters + string.digits + string.punctuation + "   ", k=rng.randint(1, 24)))
+    return "".join(rng.choices(string.ascii_letters + string.digits + string.punctuation + "   ", k=rng.randint(1, 16)))
 
 
 def _rambling(shape: Shape, question: Question, rng: Random) -> str:

@@ -60,7 +60,11 @@ def _winner(item: Item) -> int:
 
 def _seen(item: AnswerItem) -> str:
     """What the picture shows, and what follows for the question."""
-    return f"I see {item.scene}. The right answer is {item.question.right_answer(item.scene.shape)}."
+    question, shape = item.question, item.scene.shape
+    true = shape.attributes[question.attribute]
+    answer = f"a {true}" if question.attribute == "outline" else true
+    conclusion = "" if question.value is None else f", so {question.right_answer(shape)}"
+    return f"I see {item.scene}. It is {answer}{conclusion}."
 
 
 def _gist(answer: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from unireward_plugins.shapes.scene import OUTLINES, Colour, Outline, Scene, Size
+from unireward_plugins.shapes.scene import COLOURS, OUTLINES, Colour, Outline, Scene, Size
 
 Pictures: TypeAlias = NDArray[np.uint8]
 """Pictures as an array (n, side, side, 3), red, green, blue from 0 to 255."""
@@ -90,6 +90,14 @@ def coverage(outlines: Sequence[Outline], centre: Floats, radius: Floats, *, sid
     distance *= radius[:, None, None] * (side * SHARPNESS)
     covered: Floats = 1 / (1 + np.exp(np.clip(distance, -30, 30)))
     return covered
+
+
+def colour_distances(paint: Floats) -> Floats:
+    """How far each paint (n, 3), 0 to 1, lies from each of `COLOURS`, at the brightness that suits it best."""
+    colours = np.array([PAINT[colour] for colour in COLOURS], np.float32) / 255
+    brightness = np.clip(paint @ colours.T / (colours**2).sum(-1), 0.75, 1.1)
+    distances: Floats = np.linalg.norm(paint[:, None] - brightness[..., None] * colours, axis=-1)
+    return distances
 
 
 def _distance(outline: Outline, x: Floats, y: Floats) -> Floats:

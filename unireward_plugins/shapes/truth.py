@@ -9,21 +9,29 @@ from functools import cache
 
 import numpy as np
 
-from unireward_plugins.shapes.render import PAINT, RADIUS, Floats, Pictures, coverage, render
+from unireward_plugins.errors import UniRewardError
+from unireward_plugins.shapes.render import RADIUS, Floats, Pictures, colour_distances, coverage, render
 from unireward_plugins.shapes.scene import ALL_SCENES, COLOURS, OUTLINES, Outline, Scene, Shape
 
 WORST_FIT = 0.08
 """The largest root mean square difference between a picture's coverage and the best outline's that still counts."""
 LEAST_CONTRAST = 0.25
 """How far, 0 to sqrt(3), a shape's paint must lie from the ground to count as a shape."""
+SMALLEST_SIDE = 32
+"""The smallest pictures, in pixels, that are read without error."""
 
 
 def read_scenes(pictures: Pictures) -> list[Scene | None]:
     """What each of the pictures (n, side, side, 3) shows; `None` where nothing in it looks like one of our shapes.
 
     The ground is read from the frame, the paint from the pixels farthest from the ground, and the outline by drawing
-    each one with the area and the middle that were found, and taking the closest.
+    each one with the area and the middle that were found, and taking the closest. Raises `UniRewardError` for pictures
+    that are not square, or too small for their shapes to be told apart.
     """
+    if pictures.ndim != 4 or pictures.shape[1] != pictures.shape[2] or pictures.shape[3] != 3:
+        raise UniRewardError(f"pictures of shapes are an array (n, side, side, 3), got {pictures.shape}")
+    if pictures.shape[1] < SMALLEST_SIDE:
+        raise UniRewardError(f"pictures of shapes are at least {SMALLEST_SIDE} pixels wide, got {pictures.shape[1]}")
     return [
         scene
         for start in range(0, len(pictures), 512)
@@ -51,7 +59,7 @@ def _read_chunk(pixels: Floats) -> list[Scene | None]:
         Scene((Shape(OUTLINES[best[row]], COLOURS[colour], "large" if is_large[row] else "small"),))
         if clear[row]
         else None
-        for row, colour in enumerate(_colour(paint))
+        for row, colour in enumerate(colour_distances(paint).argmin(-1))
     ]
 
 
@@ -107,14 +115,6 @@ def _moments(outline: Outline) -> tuple[float, float]:
     steps = (np.arange(side) + 0.5) / side
     middle = drawn.sum(1) @ steps / drawn.sum()
     return float(drawn.mean() / radius**2), float((middle - 0.5) / radius)
-
-
-def _colour(paint: Floats) -> list[int]:
-    """The index of the colour that each paint (n, 3) is nearest to, at the brightness that suits it best."""
-    colours = np.array([PAINT[colour] for colour in COLOURS], np.float32) / 255
-    brightness = np.clip(paint @ colours.T / (colours**2).sum(-1), 0.75, 1.1)
-    distance = np.linalg.norm(paint[:, None] - brightness[..., None] * colours, axis=-1)
-    return [int(index) for index in distance.argmin(-1)]
 
 
 def count_errors(*, pictures: int, seed: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.backends.stub_server import StubServer
 from tests.backends.vllm_like import vllm_like
@@ -24,8 +25,9 @@ TINY = "qwen3_vl"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def caches_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hashes of checkpoints are not remembered in the user's cache folder."""
+def settings_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hashes of checkpoints are not remembered in the user's cache folder; tiny models gain nothing from threads."""
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -17,6 +17,16 @@ def picture(seed: int, width: int = 64, height: int = 64) -> Media:
     return Media.of(Image.fromarray(blocks).resize((width, height), Image.Resampling.NEAREST))
 
 
+def tournament(count: int, *, max_tokens: int = 10, prefill: str = "", choices: tuple[str, ...] = ()) -> list[Query]:
+    """Every ordered pair of so many pictures of different sizes, and one query without any."""
+    pictures = [picture(seed, 40 + 12 * seed, 64) for seed in range(count)]
+    pairs = [(first, second) for first in pictures for second in pictures if first is not second]
+    return [
+        Query("Which is better?" + "!" * (index % 4), media, prefill, choices, max_tokens)
+        for index, media in enumerate([*pairs, ()])
+    ]
+
+
 def mixed_queries(*, max_tokens: int = 10, prefill: str = "", choices: tuple[str, ...] = ()) -> list[Query]:
     """Nine queries with 0, 1, 2, 3 and 8 pictures of many sizes, and texts of many lengths, in no order."""
     draw = random.Random(0)

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from tests.backends.conftest import TINY
-from tests.backends.queries import mixed_queries, picture
+from tests.backends.queries import mixed_queries, picture, tournament
 from tests.tiny_models import KINDS
 from unireward_plugins.backends.transformers import TransformersBackend
 from unireward_plugins.errors import BackendError
@@ -88,6 +88,40 @@ def test_log_probabilities_in_batches_are_those_of_transformers_alone(kind: str,
     assert (batched - alone).abs().max() < 1e-5
     assert (batched - expected).abs().max() < 1e-5
     assert batched.std(dim=0).min() > 0.005, "queries differ by far more than the tolerance"
+
+
+def vision_patches(backend: TransformersBackend) -> list[int]:
+    """Fills with how many patches the vision encoder is given, call by call."""
+    seen: list[int] = []
+    model = backend._open().model.model
+    tower = model.visual if hasattr(model, "visual") else model.vision_tower
+    tower.register_forward_pre_hook(lambda module, args, inputs: seen.append(len(args[0])), with_kwargs=True)
+    return seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_that_come_up_again_change_nothing(kind: str, checkpoint: Checkpoints) -> None:
+    """In a tournament each picture is in many prompts, at each place, beside each other picture."""
+    backend, choices = TransformersBackend(checkpoint(kind)), ("1", "2", "3")
+    written, chosen = tournament(3, max_tokens=6), tournament(3, prefill="Image ", choices=choices)
+    assert backend(written) == [backend([query])[0] for query in written]
+    batched, alone = (
+        torch.tensor([reply.logprobs for reply in replies])
+        for replies in (backend(chosen), [backend([query])[0] for query in chosen])
+    )
+    assert (batched - alone).abs().max() < 1e-5
+    assert batched[:-1].std(dim=0).min() > 0.001, "other pictures move them by far more"
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "qwen3_5"])
+def test_each_picture_of_a_batch_is_encoded_once(kind: str, checkpoint: Checkpoints) -> None:
+    backend = TransformersBackend(checkpoint(kind))
+    seen = vision_patches(backend)
+    backend([Query("x", media=(picture(seed, 40 + 12 * seed, 64),), choices=("1", "2")) for seed in range(4)])
+    distinct = sum(seen)
+    seen.clear()
+    backend(tournament(4, choices=("1", "2")))
+    assert sum(seen) == distinct
 
 
 def test_small_budgets_change_nothing(checkpoint: Checkpoints) -> None:

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unireward_plugins.backends.batches import Batches
 from unireward_plugins.backends.checkpoint import Checkpoint, open_checkpoint
 from unireward_plugins.backends.decoding import written
 from unireward_plugins.backends.fingerprint import fingerprint
+from unireward_plugins.backends.pictures import encoded_once
 from unireward_plugins.backends.prompts import Prompt, join, read
 from unireward_plugins.errors import BackendError
 from unireward_plugins.types import Query, Reply
@@ -186,12 +187,13 @@ def free_memory() -> None:
     clear_device_cache(garbage_collection=True)
 
 
-def _batch(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The tensors of a batch where the model is; pictures in its precision."""
+def _batch(prompts: Sequence[Prompt], checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the model is given for a batch: tensors where the model is, in its precision."""
     model = checkpoint.model
     pad = checkpoint.tokenizer.pad_token_id
     tensors = join(prompts, pad=0 if pad is None else pad)
-    return {
+    moved = {
         name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
         for name, tensor in tensors.items()
     }
+    return encoded_once(prompts, moved, model)

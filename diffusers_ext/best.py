@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffusers_ext.sample import Pipeline, samples
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import both_orders
+from unireward_plugins.judges import ask, both_orders
 from unireward_plugins.media import Media
 from unireward_plugins.tournament import round_robin, win_rates
 from unireward_plugins.types import Case, Judge, Verdict
@@ -95,27 +95,13 @@ def best_of(
 def _judged(judge: Judge, alone: Sequence[Case]) -> tuple[Sequence[Case], list[Verdict], list[float | None]]:
     """What was asked, what was answered, and one score a candidate."""
     try:
-        verdicts = _ask(judge, alone)
+        verdicts = ask(judge, alone)
     except UnsupportedCase:
         # The judge only compares; if it does not judge such candidates at all, it says so again.
         meetings = round_robin(len(alone))
         pairs = [replace(alone[i], candidates=alone[i].candidates + alone[j].candidates) for i, j in meetings]
-        verdicts = _ask(both_orders(judge), pairs)
+        verdicts = ask(both_orders(judge), pairs)
         shares = [None if verdict.scores is None else verdict.scores[0] for verdict in verdicts]
         games = [(i, j, share) for (i, j), share in zip(meetings, shares, strict=True)]
         return pairs, verdicts, win_rates(len(alone), games)
     return alone, verdicts, [None if verdict.scores is None else verdict.scores[0] for verdict in verdicts]
-
-
-def _ask(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
-    verdicts = judge(cases)
-    expected = [len(case.candidates) for case in cases]
-    given = [None if verdict.scores is None else len(verdict.scores) for verdict in verdicts]
-    if len(given) != len(expected) or any(
-        size not in {None, wanted} for size, wanted in zip(given, expected, strict=True)
-    ):
-        raise UniRewardError(
-            "a judge gives one verdict a case, with one score a candidate or None; "
-            f"asked about cases with {expected} candidates it gave verdicts with {given} scores"
-        )
-    return verdicts

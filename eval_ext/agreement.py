@@ -14,6 +14,7 @@ from math import isfinite, isnan
 from typing import TYPE_CHECKING
 
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
+from unireward_plugins.judges import ask
 from unireward_plugins.types import Case, Judge, Verdict
 
 if TYPE_CHECKING:
@@ -67,13 +68,12 @@ def evaluate_judge(judge: Judge, cases: Sequence[Case], labels: Sequence[Sequenc
     `(3.5,)` is a grade. All cases have one candidate, or all have two. Pairs are asked in both orders, and the
     accuracies are means over the two: what the judge scores in an order drawn at random. (Pass `both_orders(judge)` to
     measure the averaged verdicts instead.) Intervals resample whole cases. Raises `UniRewardError` where labels do not
-    fit the cases and `UnsupportedCase` for other numbers of candidates, before anything is asked.
+    fit the cases and `UnsupportedCase` for other numbers of candidates, before anything is asked; and `UniRewardError`
+    where the judge's verdicts do not fit the cases.
     """
     arity = _check(cases, labels)
     asked = [*cases, *(case.reversed() for case in cases)] if arity == 2 else list(cases)
-    verdicts = judge(asked)
-    if len(verdicts) != len(asked):
-        raise UniRewardError(f"the judge was asked about {len(asked)} cases and gave {len(verdicts)} verdicts")
+    verdicts = ask(judge, asked)
     metrics = _pair_metrics(verdicts, labels, seed) if arity == 2 else _point_metrics(verdicts, labels, seed)
     unread = Counter(verdict.unread for verdict in verdicts if verdict.unread is not None)
     return Report(metrics=metrics, unread=dict(unread.most_common()), cases=len(cases), seed=seed)

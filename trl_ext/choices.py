@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
-from typing import cast, get_args
 
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.judges import BothOrders, ModelJudge, load_judge
@@ -26,25 +25,21 @@ REWARD_OF_ARITY = {1: "UnifiedReward", 2: "UnifiedGroupReward"}
 """The reward for judges that see so many answers at a time."""
 
 
-def judge_of(judge: str | Path | Judge | None, rubric: str | Rubric, readout: str) -> Judge:
+def judge_of(judge: str | Path | Judge | None, rubric: str | Rubric, readout: Readout | None) -> Judge:
     """The judge that a reward was asked for; the environment's, or the default, where it was asked for none."""
-    if readout not in get_args(Readout):
-        raise UniRewardError(f"readout is {readout!r}; a reply can be read by {' or '.join(get_args(Readout))}")
     if judge is None:
         judge = os.environ.get("UNIREWARD_JUDGE") or DEFAULT_JUDGE
-    if not isinstance(judge, (str, Path)) and rubric == "auto" and readout == "generate":
-        return judge  # As it was built: with its own readout, and recognised when another reward is given it too.
-    return load_judge(judge, rubric=None if rubric == "auto" else rubric, readout=cast("Readout", readout))
+    return load_judge(judge, rubric=None if rubric == "auto" else rubric, readout=readout)
 
 
 def name_of(
-    reward: type, judge: str | Path | Judge | None, rubric: str | Rubric, readout: str, aspect: str | None = None
+    reward: type, judge: str | Path | Judge | None, rubric: str | Rubric, readout: str | None, aspect: str | None = None
 ) -> str:
     """A name for TRL's logs that tells rewards of different arguments apart; TRL merges what has one name."""
     choices = (
         "" if judge is None else short_name(judge),
         rubric.name if isinstance(rubric, Rubric) else rubric.removeprefix("auto"),
-        readout.removeprefix("generate"),
+        readout,
         aspect,
     )
     return "-".join([reward.__name__, *(choice for choice in choices if choice)])

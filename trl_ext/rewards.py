@@ -99,7 +99,7 @@ class UnifiedReward(JudgeReward):
         judge: str | Path | Judge | None = None,
         *,
         rubric: str | Rubric = "auto",
-        readout: Readout = "generate",
+        readout: Readout | None = None,
         aspect: str | None = None,
         name: str | None = None,
         **reward_inputs: object,
@@ -121,7 +121,8 @@ class UnifiedReward(JudgeReward):
             if verdict.scores is not None and self.aspect not in aspects:
                 raise UniRewardError(f"{self.__name__}: the judge gives no {self.aspect!r}, only {sorted(aspects)}")
             reward = aspects.get(self.aspect)
-        return Outcome(reward, verdict.reply, verdict.unread or "", aspects, missed=float(reward is None))
+        unread = "" if reward is not None else verdict.unread or ""
+        return Outcome(reward, verdict.reply, unread, aspects, missed=float(reward is None))
 
 
 class UnifiedGroupReward(JudgeReward):
@@ -146,7 +147,7 @@ class UnifiedGroupReward(JudgeReward):
         judge: str | Path | Judge | None = None,
         *,
         rubric: str | Rubric = "auto",
-        readout: Readout = "generate",
+        readout: Readout | None = None,
         name: str | None = None,
         **reward_inputs: object,
     ) -> None:
@@ -212,5 +213,5 @@ def from_environment(reward: type[Reward]) -> Reward:
     """A reward for the command line, which can name a reward but not give it arguments."""
     return reward(
         rubric=os.environ.get("UNIREWARD_RUBRIC") or "auto",
-        readout=cast("Readout", os.environ.get("UNIREWARD_READOUT") or "generate"),
+        readout=cast("Readout | None", os.environ.get("UNIREWARD_READOUT") or None),
     )

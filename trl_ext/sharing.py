@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.judges import ask
 from unireward_plugins.types import Case, Judge, Verdict
 
 
@@ -36,8 +36,7 @@ class LastBatch:
         batch = tuple(cases)
         asked, verdicts = self._last
         if batch != asked:
-            verdicts = self.judge(batch) if batch else []
-            check_shape(self.judge, batch, verdicts)
+            verdicts = ask(self.judge, batch) if batch else []
             self._last = (batch, verdicts)
         return verdicts
 
@@ -46,14 +45,3 @@ class LastBatch:
 
 
 _MEMORIES: WeakValueDictionary[int, LastBatch] = WeakValueDictionary()
-
-
-def check_shape(judge: Judge, cases: Sequence[Case], verdicts: Sequence[Verdict]) -> None:
-    """Raise `UniRewardError` unless there is one verdict per case and one score per candidate."""
-    if len(verdicts) != len(cases):
-        raise UniRewardError(f"judge {judge!r} gave {len(verdicts)} verdicts on {len(cases)} cases")
-    for case, verdict in zip(cases, verdicts, strict=True):
-        if verdict.scores is not None and len(verdict.scores) != len(case.candidates):
-            raise UniRewardError(
-                f"judge {judge!r} gave the scores {verdict.scores} to {len(case.candidates)} candidate(s)"
-            )

@@ -34,7 +34,7 @@ class Family:
     chat_template_kwargs: Mapping[str, object] = field(default_factory=dict)
     """What the chat template must be told."""
     only_served: str | None = None
-    """Why `transformers` cannot load the checkpoints and a server must, where that is so."""
+    """Why neither transformers nor vLLM can load the checkpoints and a server must, where that is so."""
 
     def has(self, name: str) -> bool:
         """Whether a checkpoint id, a folder or a served model's name belongs to the family."""
@@ -106,8 +106,9 @@ EDIT: RubricTable = {
 FLEX: RubricTable = {("image_generation", 2): "flex.image_gen", ("video_generation", 2): "flex.video_gen"}
 
 LLAVA_LAYOUT = (
-    "its checkpoints have the layout of the original LLaVA code, which transformers cannot load. Serve it with SGLang "
-    "(`python -m sglang.launch_server --model-path ID --chat-template chatml-llava`) and give the server's URL instead"
+    "its checkpoints have the layout of the original LLaVA code, which neither transformers nor vLLM loads. Serve it "
+    "with SGLang (`python -m sglang.launch_server --model-path ID --chat-template chatml-llava`) and give the server's "
+    "URL instead"
 )
 
 NO_THINKING = {"enable_thinking": False}

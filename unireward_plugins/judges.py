@@ -7,11 +7,11 @@ both ways.
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 from unireward_plugins import plugins
 from unireward_plugins.cache import VerdictCache, verdict_key
@@ -22,8 +22,6 @@ from unireward_plugins.types import Backend, Case, Judge, Query, Reply, Task, Ve
 if TYPE_CHECKING:
     from unireward_plugins.families import Family
     from unireward_plugins.hookspecs import JudgeCard
-
-logger = logging.getLogger(__name__)
 
 CACHED_AT_ONCE = 64
 """With a cache, verdicts are stored after every so many questions, so that an interruption loses no more than these."""
@@ -36,7 +34,7 @@ class ModelJudge:
     name: str
     """What the user called it by."""
     backend: Backend
-    rubrics: Mapping[tuple[Task, int], Rubric]
+    rubrics: Mapping[tuple[Task, int], Rubric] = field(repr=False)
     """The rubric for each task and number of candidates judged at a time."""
     readout: Readout = "generate"
     """`"generate"`: read the reply. `"likelihood"`: read the probabilities of the verdicts, generating none."""
@@ -102,7 +100,7 @@ class BothOrders:
     def __call__(self, cases: Sequence[Case]) -> list[Verdict]:
         """One verdict per case, in order; all orders are asked in one call of the judge inside."""
         compared = [index for index, case in enumerate(cases) if len(case.candidates) > 1]
-        answers = self.judge([*cases, *(cases[index].reversed() for index in compared)])
+        answers = ask(self.judge, [*cases, *(cases[index].reversed() for index in compared)])
         verdicts = answers[: len(cases)]
         for index, swapped in zip(compared, answers[len(cases) :], strict=True):
             verdicts[index] = average_of_orders(verdicts[index], swapped.reversed())
@@ -141,11 +139,23 @@ def _means(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, 
     return tuple((a + b) / 2 for a, b in zip(first, second, strict=True))
 
 
+def ask(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
+    """The judge's verdicts on the cases; `UniRewardError` unless there is one a case, with one score a candidate."""
+    verdicts = list(judge(cases))
+    if len(verdicts) != len(cases):
+        raise UniRewardError(f"judge {judge!r} was asked about {len(cases)} cases and gave {len(verdicts)} verdicts")
+    for case, verdict in zip(cases, verdicts, strict=True):
+        given, wanted = len(verdict.scores or ()), len(case.candidates)
+        if verdict.scores is not None and given != wanted:
+            raise UniRewardError(f"judge {judge!r} gave {given} score(s) to a case with {wanted} candidate(s)")
+    return verdicts
+
+
 def load_judge(
     ref: str | Path | Judge,
     *,
     rubric: str | Rubric | None = None,
-    readout: Readout = "generate",
+    readout: Readout | None = None,
     both_orders: bool = False,
     cache: str | Path | None = None,
     family: str | None = None,
@@ -158,50 +168,61 @@ def load_judge(
     or a callable, taken as it is.
 
     `rubric`: ask by this rubric alone, instead of the family's rubric for the task at hand.
-    `readout`: `"generate"` reads the reply; `"likelihood"` reads the probabilities at the answer slot instead.
+    `readout`: `"generate"` reads the reply, `"likelihood"` the probabilities at the answer slot instead; by default as
+    the judge was built, which is `"generate"` for a model.
     `both_orders`: ask comparisons both ways and average.
     `cache`: an SQLite file that keeps verdicts between runs.
     `family`: which family of the zoo the model belongs to, where its name does not say.
 
     Nothing heavy is loaded before the first case is judged. Raises `UniRewardError` where `ref` names nothing, the
-    family cannot be told, or an option does not fit the judge.
+    family cannot be told, or an option does not fit the judge; `BackendError` where a server has to say which model it
+    serves, and cannot be reached.
     """
+    if readout is not None and readout not in get_args(Readout):
+        raise UniRewardError(f"readout is {readout!r}; a reply can be read by {' or '.join(get_args(Readout))}")
     chosen = plugins.find_rubric(rubric) if isinstance(rubric, str) else rubric
-    if isinstance(ref, str) and ref in plugins.judges():
-        judge = build(plugins.judges()[ref].thing)
+    cards = plugins.judges()
+    if family is not None and (not isinstance(ref, (str, Path)) or ref in cards):
+        raise UniRewardError(f"judge {ref!r} knows its rubrics: family= fits only a checkpoint or a server")
+    if isinstance(ref, str) and ref in cards:
+        judge = build(cards[ref].thing)
     elif isinstance(ref, (str, Path)):
         judge = model_judge(str(ref), rubric=chosen, family=family)
     else:
         judge = ref
-    if isinstance(judge, ModelJudge):
+    if chosen is not None or readout is not None or cache is not None:
         judge = configured(judge, rubric=chosen, readout=readout, cache=cache)
-    elif chosen is not None or readout != "generate" or cache is not None:
-        raise UniRewardError(
-            f"judge {ref!r} is a plain callable: rubric=, readout= and cache= fit only a judge that asks a model"
-        )
-    return BothOrders(judge) if both_orders else judge
+    return BothOrders(judge) if both_orders and not isinstance(judge, BothOrders) else judge
 
 
 def build(card: JudgeCard) -> Judge:
-    """The judge that a plug-in's card describes; `MissingExtra` where its extra is not installed."""
+    """The judge that a plug-in's card describes; `MissingExtra` where it needs an extra that is not installed."""
     module, _, attribute = card.load.partition(":")
-    with needs_extra(f"judge {card.name!r}", card.extra or "all"):
+    with needs_extra(f"judge {card.name!r}", card.extra) if card.extra else nullcontext():
         factory = getattr(importlib.import_module(module), attribute)
     return cast("Judge", factory())
 
 
-def configured(judge: ModelJudge, *, rubric: Rubric | None, readout: Readout, cache: str | Path | None) -> ModelJudge:
-    """The judge with the user's choices applied; `UniRewardError` where no rubric of it has the asked-for readout."""
+def configured(judge: Judge, *, rubric: Rubric | None, readout: Readout | None, cache: str | Path | None) -> Judge:
+    """The judge with the user's choices applied; `UniRewardError` where they do not fit it."""
+    if isinstance(judge, BothOrders):
+        return BothOrders(configured(judge.judge, rubric=rubric, readout=readout, cache=cache))
+    if not isinstance(judge, ModelJudge):
+        if rubric is None and readout != "likelihood" and cache is None:
+            return judge  # there is nothing but its answer to read
+        raise UniRewardError(
+            f"judge {judge!r} is a plain callable: rubric=, readout= and cache= fit only a judge that asks a model"
+        )
     rubrics = judge.rubrics if rubric is None else {(rubric.task, rubric.arity): rubric}
+    readout = readout or judge.readout
     if readout == "likelihood" and all(one.slot is None for one in rubrics.values()):
         able = ", ".join(sorted(name for name, brought in plugins.rubrics().items() if brought.thing.slot))
         raise UniRewardError(
             f"none of the rubrics of judge {judge.name!r} ({', '.join(one.name for one in rubrics.values())}) has an "
             f"answer slot to read a likelihood at. Use readout='generate', or one of these rubrics: {able}"
         )
-    return replace(
-        judge, rubrics=rubrics, readout=readout, cache=VerdictCache(Path(cache)) if cache is not None else judge.cache
-    )
+    kept = VerdictCache(Path(cache)) if cache is not None else judge.cache
+    return replace(judge, rubrics=rubrics, readout=readout, cache=kept)
 
 
 def model_judge(ref: str, *, rubric: Rubric | None, family: str | None) -> ModelJudge:
@@ -214,26 +235,30 @@ def model_judge(ref: str, *, rubric: Rubric | None, family: str | None) -> Model
         check_model_reference(model)
     known = family_of(model, given=family, rubric=rubric)
     template = dict(known.chat_template_kwargs) if known else {}
+    if known and known.only_served:
+        raise UniRewardError(f"checkpoint {model!r} cannot be run in this process: {known.only_served}")
     if runs_vllm:
         from unireward_plugins.backends.vllm import VllmBackend
 
         return ModelJudge(ref, VllmBackend(model, chat_template_kwargs=template), rubric_table(known, rubric))
-    if known and known.only_served:
-        raise UniRewardError(f"checkpoint {model!r} cannot be run in this process: {known.only_served}")
     from unireward_plugins.backends.transformers import TransformersBackend
 
     return ModelJudge(ref, TransformersBackend(model, chat_template_kwargs=template), rubric_table(known, rubric))
 
 
 def served_judge(url: str, *, rubric: Rubric | None, family: str | None) -> ModelJudge:
-    """The judge behind an OpenAI-compatible server; asks the server which model it serves where the family needs it."""
+    """The judge behind an OpenAI-compatible server, which is asked for its model's checkpoint.
+
+    It need not be asked where the user gives the family, or both the model's name and the rubric. The family is looked
+    for even if there is a rubric, because it may know what the chat template must be told.
+    """
     from unireward_plugins.backends.openai import OpenAIBackend
 
     base_url, _, served_name = url.partition("#")
     backend = OpenAIBackend(base_url, model=served_name or None)
-    known = plugins.find_family(family) if family else None
-    if known is None and rubric is None:
-        known = family_of(backend.served_checkpoint(), given=None, rubric=None)
+    needs_asking = family is None and (rubric is None or not served_name)
+    checkpoint = backend.served_checkpoint() if needs_asking else served_name
+    known = family_of(checkpoint, given=family, rubric=rubric)
     if known and known.chat_template_kwargs:
         backend = replace(backend, chat_template_kwargs=dict(known.chat_template_kwargs))
     return ModelJudge(url, backend, rubric_table(known, rubric))

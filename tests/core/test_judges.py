@@ -3,17 +3,19 @@
 import pickle
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unireward_plugins.cache import VerdictCache
 
 from unireward_plugins import (
     BackendError,
     Case,
+    Judge,
     Media,
     UniRewardError,
     UnsupportedCase,
@@ -21,6 +23,7 @@ from unireward_plugins import (
     both_orders,
     load_judge,
 )
+from unireward_plugins.cache import VerdictCache
 from unireward_plugins.families import FAMILIES
 from unireward_plugins.judges import ModelJudge, average_of_orders
 from unireward_plugins.plugins import find_rubric
@@ -158,10 +161,55 @@ def test_one_order_alone_is_no_verdict(straight: Verdict, swapped: Verdict, reas
     assert average.unread == reason
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "complaint"),
+    [
+        ([], "asked about 2 cases and gave 0 verdicts"),
+        ([Verdict((1.0, 0.0))] * 3, "asked about 2 cases and gave 3 verdicts"),
+        ([Verdict((1.0, 0.0)), Verdict((1.0,))], r"gave 1 score\(s\) to a case with 2 candidate\(s\)"),
+    ],
+)
+def test_a_judge_that_breaks_its_contract_is_named(verdicts: list[Verdict], complaint: str) -> None:
+    def breaker(cases: Sequence[Case]) -> list[Verdict]:
+        return verdicts
+
+    with pytest.raises(UniRewardError, match=rf"judge .*breaker.* {complaint}"):
+        both_orders(breaker)([Case("a dog", (picture(1), picture(2)))])
+
+
 def test_a_callable_is_a_judge() -> None:
     assert load_judge(always_first) is always_first
+    assert load_judge(always_first, readout="generate") is always_first
+
+
+@pytest.mark.parametrize("option", [{"readout": "likelihood"}, {"rubric": PAIR}, {"cache": "verdicts.db"}])
+@pytest.mark.parametrize("judge", [always_first, both_orders(always_first)])
+def test_an_option_that_a_plain_callable_cannot_heed_is_refused(judge: Judge, option: dict[str, Any]) -> None:
     with pytest.raises(UniRewardError, match="plain callable"):
-        load_judge(always_first, readout="likelihood")
+        load_judge(judge, **option)
+
+
+@pytest.mark.parametrize("ref", ["shapes", always_first])
+def test_a_family_for_a_judge_that_knows_its_rubrics_is_refused(ref: str | Judge) -> None:
+    with pytest.raises(UniRewardError, match="family= fits only a checkpoint or a server"):
+        load_judge(ref, family="2.0-qwen")
+
+
+def test_a_misspelt_readout_is_refused() -> None:
+    with pytest.raises(UniRewardError, match="readout is 'liklihood'; a reply can be read by generate or likelihood"):
+        load_judge("shapes", readout="liklihood")  # type: ignore[arg-type]
+
+
+def test_a_judge_that_was_built_keeps_what_is_not_asked_for(tmp_path: Path) -> None:
+    built = replace(judge_of(four, POINT), readout="likelihood")
+    assert load_judge(built) is built
+    cached = load_judge(both_orders(built), both_orders=True, cache=tmp_path / "verdicts.db")
+    assert cached == both_orders(replace(built, cache=VerdictCache(tmp_path / "verdicts.db")))
+    assert load_judge(built, readout="generate") == replace(built, readout="generate")
+
+
+def test_a_judge_shows_itself_without_its_prompts() -> None:
+    assert repr(load_judge("org/other", rubric=PAIR)).count("\n") == 0
 
 
 @pytest.mark.parametrize("ref", ["", "UnifiedReward-7b", "./nowhere", "/nowhere/at/all", "a/b/c"])
@@ -195,9 +243,10 @@ def test_misspelt_names_get_their_neighbours() -> None:
         load_judge("org/other", family="2.0")
 
 
-def test_checkpoints_in_the_original_llava_layout_are_sent_to_a_server() -> None:
+@pytest.mark.parametrize("runs_in", ["", "vllm:"])
+def test_checkpoints_in_the_original_llava_layout_are_sent_to_a_server(runs_in: str) -> None:
     with pytest.raises(UniRewardError, match="Serve it with SGLang"):
-        load_judge("CodeGoat24/UnifiedReward-7b-v1.5")
+        load_judge(f"{runs_in}CodeGoat24/UnifiedReward-7b-v1.5")
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,19 @@ def test_a_plug_in_that_cannot_be_imported_is_named_with_the_way_to_remove_it(tm
     assert "pip uninstall wrong-import" in message
 
 
+def test_what_a_judge_of_a_plug_in_lacks_is_not_said_to_come_with_an_extra_of_ours(tmp_path: Path) -> None:
+    code = """
+from unireward_plugins.hookspecs import JudgeCard, hookimpl
+
+@hookimpl
+def unireward_judges():
+    return [JudgeCard("theirs", "absent_package:judge", (("image_generation", 1),), "not installed")]
+"""
+    site = distribution(tmp_path, "their-judge", code)
+    done = python("from unireward_plugins import load_judge; load_judge('theirs')", site)
+    assert done.stderr.endswith("ModuleNotFoundError: No module named 'absent_package'\n")
+
+
 @pytest.mark.parametrize("body", ["raise RuntimeError('out of order')", "return None"])
 def test_a_hook_that_fails_is_named_with_its_plug_in(tmp_path: Path, body: str) -> None:
     site = distribution(

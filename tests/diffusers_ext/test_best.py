@@ -179,10 +179,17 @@ def test_a_judge_of_something_else_says_so(pipeline: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "judge", [lambda cases: bright(cases)[1:], lambda cases: [Verdict((0.5, 0.5))] * len(cases)], ids=["few", "pairs"]
+    ("judge", "complaint"),
+    [
+        (lambda cases: bright(cases)[1:], "asked about 4 cases and gave 3 verdicts"),
+        (lambda cases: [Verdict((0.5, 0.5))] * len(cases), r"gave 2 score\(s\) to a case with 1 candidate"),
+    ],
+    ids=["few", "pairs"],
 )
-def test_verdicts_that_do_not_fit_are_refused(pipeline: Any, judge: Callable[[Sequence[Case]], list[Verdict]]) -> None:
-    with pytest.raises(UniRewardError, match=r"asked about cases with \[1, 1, 1, 1\] candidates it gave verdicts with"):
+def test_verdicts_that_do_not_fit_are_refused(
+    pipeline: Any, judge: Callable[[Sequence[Case]], list[Verdict]], complaint: str
+) -> None:
+    with pytest.raises(UniRewardError, match=complaint):
         best_of(pipeline, PROMPT, judge=judge, **PICTURE)
 
 

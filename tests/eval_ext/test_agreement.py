@@ -147,3 +147,8 @@ def test_other_numbers_of_candidates_are_refused_before_the_judge_is_asked() -> 
 def test_a_judge_that_loses_verdicts_is_named() -> None:
     with pytest.raises(UniRewardError, match="asked about 80 cases and gave 79 verdicts"):
         evaluate_judge(lambda cases: higher(cases)[1:], PAIRS, HIGHER_IS_BETTER)
+
+
+def test_a_judge_that_compares_where_grades_were_asked_for_is_named() -> None:
+    with pytest.raises(UniRewardError, match=r"gave 2 score\(s\) to a case with 1 candidate\(s\)"):
+        evaluate_judge(first, [Case("a", ("1",))], [(1,)])

@@ -16,7 +16,7 @@ import pytest
 import trl_ext
 from tests.trl_ext.material import picture, queries, question, scripted_judge
 from trl_ext import UnifiedGroupReward, UnifiedReward
-from trl_ext.choices import DEFAULT_JUDGE
+from trl_ext.choices import DEFAULT_JUDGE, short_name
 from trl_ext.sharing import LastBatch
 from unireward_plugins import UniRewardError, UnsupportedCase, Verdict, both_orders, load_judge
 
@@ -140,7 +140,11 @@ def test_an_aspect_that_a_reply_left_out_is_none():
     def partly(cases):
         return [Verdict(None, {"style": (3.0,)}, unread="incomplete"), Verdict(None, unread="empty")]
 
-    assert ask(UnifiedReward(partly, aspect="style"), ["a", "b"]) == [3.0, None]
+    logs = Logs()
+    reward = UnifiedReward(partly, aspect="style", name="judge")
+    assert logs(reward, ["?"] * 2, ["a", "b"], image=[picture("red")] * 2) == [3.0, None]
+    assert logs.columns["judge/unread"] == ["", "empty"]
+    assert logs.metrics["judge/unread"] == 0.5
 
 
 def test_a_judge_that_gives_no_such_aspect_is_an_error():
@@ -196,10 +200,6 @@ def test_the_environment_names_another(monkeypatch):
             "UnifiedReward-UnifiedReward-2.0-qwen-7b-video_und.point_score",
         ),
         (
-            lambda: UnifiedReward("http://127.0.0.1:9/v1", rubric="video_und.point_score"),
-            "UnifiedReward-127.0.0.1:9-video_und.point_score",
-        ),
-        (
             lambda: UnifiedGroupReward(f"http://127.0.0.1:9/v1#{THINK}", rubric="think.image_und.qwen3"),
             "UnifiedGroupReward-UnifiedReward-Think-qwen3vl-8b-think.image_und.qwen3",
         ),
@@ -213,6 +213,10 @@ def test_the_environment_names_another(monkeypatch):
 )
 def test_rewards_with_other_arguments_have_other_names(reward, name):
     assert reward().__name__ == name
+
+
+def test_a_server_is_named_by_its_address():
+    assert short_name("http://127.0.0.1:9/v1") == "127.0.0.1:9"
 
 
 def test_a_judge_that_was_built_keeps_its_readout():
@@ -288,8 +292,8 @@ def test_a_text_only_dataset_names_the_columns_that_there_are():
 @pytest.mark.parametrize(
     ("judge", "message"),
     [
-        (lambda cases: [], "gave 0 verdicts on 1 cases"),
-        (lambda cases: [Verdict((0.5, 0.5))], r"gave the scores \(0.5, 0.5\) to 1 candidate"),
+        (lambda cases: [], "asked about 1 cases and gave 0 verdicts"),
+        (lambda cases: [Verdict((0.5, 0.5))], r"gave 2 score\(s\) to a case with 1 candidate"),
     ],
 )
 def test_a_judge_that_breaks_its_contract(judge, message):
@@ -435,7 +439,7 @@ def test_pickled_rewards_stay_what_they_were():
     assert (ask(score, ["a"]), ask(raw, ["a"])) == ([0.7], [70.0])
 
 
-@pytest.mark.parametrize("judge", [None, "shapes", "http://127.0.0.1:9/v1", THINK])
+@pytest.mark.parametrize("judge", [None, "shapes", "http://127.0.0.1:9/v1#judge", THINK])
 def test_rewards_of_references_pickle(judge):
     rubric = "image_und.pair_rank.qwen" if judge else "auto"
     reward = UnifiedGroupReward(judge, rubric=rubric)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Literal, Protocol, TypeAlias
 
-from unireward_plugins.errors import UnsupportedCase
+from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.media import Media
 
 Candidate: TypeAlias = str | Media
@@ -39,6 +40,16 @@ class Case:
     """One candidate to score alone, several to compare. All of one kind."""
     context: tuple[Media, ...] = ()
     """What a question is about, or the picture that an edit started from."""
+
+    def __post_init__(self) -> None:
+        for name, wanted, given in (("candidates", (str, Media), self.candidates), ("context", Media, self.context)):
+            if not isinstance(given, tuple):
+                raise UniRewardError(f"a case's {name} are a tuple, even if there is one: got {_kind_of(given)}")
+            for index, one in enumerate(given):
+                if not isinstance(one, wanted):
+                    raise UniRewardError(
+                        f"{name}[{index}] of a case is {_kind_of(one)}. Pass pictures and clips as Media.of(...)"
+                    )
 
     def reversed(self) -> Case:
         """The same case with the candidates in the opposite order; its own inverse."""
@@ -71,6 +82,10 @@ class Case:
         )
 
 
+def _kind_of(given: object) -> str:
+    return f"a {type(given).__module__}.{type(given).__qualname__}".replace("a builtins.", "a ")
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a judge says of a case."""
@@ -88,9 +103,15 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if (self.scores is None) != (self.unread is not None):
-            raise ValueError(
+            raise UniRewardError(
                 f"a verdict has either scores or a reason why not, got {self.scores!r} and {self.unread!r}"
             )
+        if self.unread is not None and self.unread not in UNREAD_REASONS:
+            raise UniRewardError(
+                f"{self.unread!r} is no reason for an unread verdict; use one of {list(UNREAD_REASONS)}"
+            )
+        if not all(map(isfinite, self.scores or ())):
+            raise UniRewardError(f"scores are finite numbers, got {self.scores!r}; without one say why in unread=")
 
     def reversed(self) -> Verdict:
         """The verdict on `case.reversed()` that means the same; its own inverse."""

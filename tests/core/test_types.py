@@ -1,11 +1,13 @@
 """Cases and verdicts: values with an inverse."""
 
+from typing import Any
+
 import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unireward_plugins import Case, Media, UnsupportedCase, Verdict
+from unireward_plugins import Case, Media, UniRewardError, UnsupportedCase, Verdict
 from unireward_plugins.types import UNREAD_REASONS, Candidate
 
 PICTURE = Media.of(numpy.zeros((8, 8, 3), dtype=numpy.uint8))
@@ -71,6 +73,39 @@ def test_a_verdict_has_scores_or_a_reason_never_both_or_neither(
 ) -> None:
     with pytest.raises(ValueError, match="either scores or a reason"):
         Verdict(scores, unread=unread)
+
+
+@pytest.mark.parametrize(
+    ("scores", "unread", "complaint"),
+    [
+        ((float("nan"),), None, r"scores are finite numbers, got \(nan,\)"),
+        ((0.5, float("inf")), None, "scores are finite numbers"),
+        (None, "bored", "'bored' is no reason for an unread verdict; use one of .*'no_verdict'"),
+    ],
+)
+def test_a_verdict_holds_numbers_or_a_known_reason(
+    scores: tuple[float, ...] | None, unread: str | None, complaint: str
+) -> None:
+    with pytest.raises(UniRewardError, match=complaint):
+        Verdict(scores, unread=unread)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"candidates": "yes"}, "a case's candidates are a tuple, even if there is one: got a str"),
+        ({"candidates": PICTURE}, "are a tuple, even if there is one: got a unireward_plugins.media.media.Media"),
+        ({"candidates": ("yes",), "context": PICTURE}, "a case's context are a tuple"),
+        (
+            {"candidates": (PICTURE, PICTURE.pil())},
+            r"candidates\[1\] of a case is a PIL.Image.Image. Pass pictures and clips as Media.of\(...\)",
+        ),
+        ({"candidates": ("yes",), "context": ("cat.png",)}, r"context\[0\] of a case is a str"),
+    ],
+)
+def test_a_case_of_other_things_says_how_to_wrap_them(fields: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UniRewardError, match=complaint):
+        Case("a prompt", **fields)
 
 
 def test_every_reason_is_explained() -> None:

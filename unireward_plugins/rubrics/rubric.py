@@ -137,7 +137,7 @@ class Rubric:
         texts = [neutralise(candidate) for candidate in case.candidates if isinstance(candidate, str)]
         values = {
             **dict.fromkeys(_PROMPT_NAMES, neutralise(case.prompt)),
-            **dict(zip(self._text_names(), texts * 2 if self.arity == 1 else texts, strict=bool(texts))),
+            **dict(zip(self._text_names(), texts * 2 if self.arity == 1 else texts, strict=True)),
         }
         return _PLACEHOLDER.sub(lambda found: values[found["name"]], self.template)
 
@@ -162,5 +162,6 @@ class Rubric:
 
     def _is_echo(self, reply: str) -> bool:
         """Whether the reply repeats a whole piece of the template between two placeholders."""
-        pieces = (piece.strip() for piece in re.split(_PLACEHOLDER.pattern.replace("?P<name>", "?:"), self.template))
+        # What splitting gives: pieces in turn with the names of the placeholders between them.
+        pieces = (piece.strip() for piece in _PLACEHOLDER.split(self.template)[::2])
         return any(len(piece) >= _SHORTEST_ECHO and piece in reply for piece in pieces)

@@ -40,6 +40,10 @@ class ModelJudge:
     """`"generate"`: read the reply. `"likelihood"`: read the probabilities of the verdicts, generating none."""
     cache: VerdictCache | None = None
 
+    def __post_init__(self) -> None:
+        # A dictionary of its own: a read-only view, as tables often are, does not pickle.
+        object.__setattr__(self, "rubrics", dict(self.rubrics))
+
     def supports(self, task: Task, arity: int) -> bool:
         """Whether the judge judges `arity` candidates of the task at a time."""
         return (task, arity) in self.rubrics
@@ -188,8 +192,10 @@ def load_judge(
         judge = build(cards[ref].thing)
     elif isinstance(ref, (str, Path)):
         judge = model_judge(str(ref), rubric=chosen, family=family)
-    else:
+    elif callable(ref):
         judge = ref
+    else:
+        raise UniRewardError(f"{ref!r} is no judge: give a name, a path, a server's URL or a callable")
     if chosen is not None or readout is not None or cache is not None:
         judge = configured(judge, rubric=chosen, readout=readout, cache=cache)
     return BothOrders(judge) if both_orders and not isinstance(judge, BothOrders) else judge
@@ -270,7 +276,7 @@ def check_model_reference(model: str) -> None:
     if model and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UniRewardError(f"folder {model!r} holds no checkpoint: there is no config.json in it")
-    elif model.count("/") != 1 or model.startswith((".", "/", "~")):
+    elif model.count("/") != 1 or model.startswith((".", "/", "~")) or ":" in model:
         names = ", ".join(sorted(plugins.judges()))
         raise UniRewardError(
             f"{model!r} names no judge. Give a judge's name ({names}), a checkpoint id such as "

@@ -55,12 +55,11 @@ def cache(tmp_path: Path) -> VerdictCache:
     return VerdictCache(tmp_path / "verdicts.sqlite")
 
 
-scores = st.floats(allow_nan=False)
 verdicts = st.one_of(
     st.builds(
         Verdict,
-        scores=st.lists(scores, min_size=1).map(tuple),
-        aspects=st.dictionaries(st.text(), st.lists(scores).map(tuple)),
+        scores=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1).map(tuple),
+        aspects=st.dictionaries(st.text(), st.lists(st.floats(allow_nan=False)).map(tuple)),
         reply=st.text(alphabet=st.characters(exclude_categories=())),
     ),
     st.builds(Verdict, scores=st.none(), reply=st.text(), unread=st.sampled_from(["nan", "truncated"])),

@@ -208,11 +208,22 @@ def test_a_judge_that_was_built_keeps_what_is_not_asked_for(tmp_path: Path) -> N
     assert load_judge(built, readout="generate") == replace(built, readout="generate")
 
 
+def test_what_is_neither_a_name_nor_callable_is_refused() -> None:
+    with pytest.raises(UniRewardError, match="None is no judge"):
+        load_judge(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ref", ["shapes", "org/other"])
+def test_a_loaded_judge_pickles_before_it_is_used(ref: str) -> None:
+    judge = load_judge(ref, family=None if ref == "shapes" else "2.0-qwen", both_orders=True)
+    assert pickle.loads(pickle.dumps(judge)) == judge
+
+
 def test_a_judge_shows_itself_without_its_prompts() -> None:
     assert repr(load_judge("org/other", rubric=PAIR)).count("\n") == 0
 
 
-@pytest.mark.parametrize("ref", ["", "UnifiedReward-7b", "./nowhere", "/nowhere/at/all", "a/b/c"])
+@pytest.mark.parametrize("ref", ["", "UnifiedReward-7b", "./nowhere", "/nowhere/at/all", "a/b/c", "localhost:8000/v1"])
 def test_a_reference_that_names_nothing_says_what_would(ref: str) -> None:
     with pytest.raises(UniRewardError, match=rf"'{re.escape(ref)}' names no judge\. Give a judge's name \(.*shapes"):
         load_judge(ref)

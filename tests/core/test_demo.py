@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from unireward_plugins.errors import UniRewardError
 from unireward_plugins.shapes import align_policy, demo
 from unireward_plugins.shapes.demo import Watcher, clock, run_demo, summary
 from unireward_plugins.shapes.findings import DemoResult, Point
@@ -53,6 +55,17 @@ def test_demo_writes_its_report(short: tuple[DemoResult, Path, list[tuple[str, f
     assert "sha256:" in html, "which weights judged"
     assert f"{result.exam.accuracy(result.answers):.0%} → " in html
     assert "fresh questions" in summary(result)
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [({"seeds": ()}, "nothing to train"), ({"steps": 0}, "nothing to train"), ({}, "is a folder")],
+)
+def test_demo_finds_out_at_once_what_it_cannot_do(tmp_path: Path, asked: dict[str, Any], complaint: str) -> None:
+    told: list[str] = []
+    with pytest.raises(UniRewardError, match=complaint):
+        run_demo(tmp_path, **asked, watch=lambda doing, _: told.append(doing))
+    assert told == []
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from unireward_plugins import load_judge
-from unireward_plugins.errors import needs_extra
+from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.shapes.data import CELLS, draw_items
 from unireward_plugins.shapes.evaluate import cases_of
 from unireward_plugins.shapes.exam import BASE_POLICY, Exam, Policy
@@ -47,8 +47,16 @@ def run_demo(
 ) -> DemoResult:
     """Judge, train one policy for each seed, and write a report that stands by itself to `output`, an HTML file.
 
-    Raises `MissingExtra` where TRL is not installed.
+    Raises `MissingExtra` where TRL is not installed, and `UniRewardError` where there is nothing to train or nowhere to
+    write.
     """
+    if not seeds or steps < 1:
+        raise UniRewardError(
+            f"nothing to train: seeds={tuple(seeds)}, steps={steps}. Give one seed or more, and one step"
+        )
+    if output.is_dir():
+        raise UniRewardError(f"the report cannot be written: {output} is a folder. Give the path of a file")
+    watch("starting", 0)
     with needs_extra("the demonstration", "trl"):
         import torch
 

@@ -196,6 +196,15 @@ def test_right_answers_with_a_false_detail_are_half_right(question: Question, an
     assert not answer_is_right(SMALL_RED_CIRCLE, question, answer)
 
 
+@pytest.mark.parametrize(
+    ("answer", "tricky"),
+    [("red red", True), ("a red square", True), ("red", False), ("blue", False), ("", False), ("green or blue", False)],
+)
+def test_tricky_items_hold_an_answer_that_looks_better_than_it_is(answer: str, *, tricky: bool) -> None:
+    assert AnswerItem(SMALL_RED_CIRCLE, COLOUR, (answer,)).tricky is tricky
+    assert AnswerItem(SMALL_RED_CIRCLE, COLOUR, ("red", answer)).tricky is tricky
+
+
 def test_every_question_is_asked_of_every_scene_and_its_right_answer_alone_is_right() -> None:
     values = {question.right_answer(scene.shape) for question in QUESTIONS for scene in ALL_SCENES}
     for question in QUESTIONS:

@@ -115,6 +115,15 @@ class AnswerItem:
         """Whether a picture or a text combines a held-out colour and outline."""
         return self.scene.held_out or any(map(mentions_held_out, self.answers))
 
+    @property
+    def tricky(self) -> bool:
+        """Whether an answer is easily taken for a better one: it holds the right word and is wrong, or half right."""
+        right = self.question.right_answer(self.scene.shape)
+        return any(
+            grade == 3 or (grade == 1 and right in answer.lower())
+            for grade, answer in zip(self.grades, self.answers, strict=True)
+        )
+
     def case(self, pictures: Sequence[Media]) -> Case:
         """The case, given one picture for each of its scenes."""
         return Case(self.question.text, self.answers, context=tuple(pictures))

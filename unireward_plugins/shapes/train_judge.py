@@ -4,8 +4,9 @@
 
 First it learns to look: the mean of a picture's tokens is drawn to the words for its size, colour and outline, which
 stands in for the contrastive training that a vision tower usually comes with. Then it learns to judge: it is shown
-lessons of all four cells, never the same one twice. A run that was stopped goes on where it was, and ends with the same
-weights as one that was not.
+lessons of all four cells, never the same one twice. Last it is polished, mostly on pairs of answers, and on answers that
+are easily taken for better ones. A run that was stopped goes on where it was, and ends with the same weights as one that
+was not.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,7 +27,7 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from unireward_plugins.errors import UniRewardError
-from unireward_plugins.shapes.data import CELLS, Cell, draw_items
+from unireward_plugins.shapes.data import CELLS, AnswerItem, Cell, Item, draw_items
 from unireward_plugins.shapes.lesson import question_about, reply_to, vocabulary
 from unireward_plugins.shapes.model import (
     build_model,
@@ -83,8 +85,8 @@ class Plan:
     judging_batch: int = 24
     rate: float = 3e-3
     """The highest learning rate while looking and judging."""
-    polishing_steps: int = 2500
-    polishing_rate: float = 1e-3
+    polishing_steps: int = 3500
+    polishing_rate: float = 2e-3
 
     @property
     def steps(self) -> int:
@@ -114,7 +116,7 @@ class Training:
     def __init__(self, plan: Plan) -> None:
         torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
         self.plan, self.step, self.seconds = plan, 0, 0.0
-        self.processor = build_processor(chat(text, images=0) for text in vocabulary())
+        self.processor = _processor()
         self.model = build_model(self.processor, seed=plan.seed)
         self.words = {
             attribute: torch.tensor([_token(self.processor, value) for value in values])
@@ -146,6 +148,14 @@ class Training:
         pictures = render(scenes, seed=[self.plan.seed, self.step])
         return self.distance(scenes, pictures, ATTRIBUTES) + self.unnamed_loss(self.plan.looking_batch)
 
+    def items(self) -> list[Item]:
+        """The cases of this step; in the last part the tricky ones first, of half as many again."""
+        count, seed = self.plan.judging_batch, f"{self.plan.seed} {self.step}"
+        if self.step < self.plan.polishing_starts:
+            return draw_items(ROUND[self.step % len(ROUND)], count, seed=seed, split="train")
+        items = draw_items(LAST_ROUND[self.step % len(LAST_ROUND)], 3 * count // 2, seed=seed, split="train")
+        return sorted(items, key=_is_plain)[:count]
+
     def unnamed_loss(self, count: int) -> torch.Tensor:
         """How far pictures in any paint lie from the words for their outline and size.
 
@@ -169,9 +179,7 @@ class Training:
 
     def judging_loss(self) -> torch.Tensor:
         """How unlikely the right replies to fresh cases are, and how far it has forgotten to look."""
-        cells = ROUND if self.step < self.plan.polishing_starts else LAST_ROUND
-        cell = cells[self.step % len(cells)]
-        items = draw_items(cell, self.plan.judging_batch, seed=f"{self.plan.seed} {self.step}", split="train")
+        items = self.items()
         pictures = render([scene for item in items for scene in item.scenes], seed=[self.plan.seed, self.step])
         questions = [chat(question_about(item), images=len(item.scenes)) for item in items]
         lesson = teacher_forcing(self.processor, questions, [reply_to(item) for item in items])
@@ -267,6 +275,16 @@ class Progress:
         rate = (step - self.first) / (now - self.start)
         left = _clock((steps - step) / rate)
         return f"step {step:,} of {steps:,}: loss {self.loss:.3f}, {rate:.1f} steps/s, {left} left"
+
+
+def _is_plain(item: Item) -> bool:
+    return not (isinstance(item, AnswerItem) and item.tricky)
+
+
+@cache
+def _processor() -> Any:
+    """The processor of every judge: its vocabulary depends on no seed."""
+    return build_processor(chat(text, images=0) for text in vocabulary())
 
 
 def _token(processor: Any, word: str) -> int:

@@ -23,9 +23,10 @@ _CANDIDATE = (
     r"|(?:image|video|answer|response)\s*+(?P<digit>[12]))"
 )
 _DENIAL = r"(?:not|no|never|hardly|barely|scarcely|far|nothing|neither|nor|less)\b"
+_OPINION = r"(?:not|cannot|\w{1,8}n['\u2019]t)\s++(?:think|believe|feel|find|see|say|claim|agree|conclude)(?:\s++that)?"
 _MENTION = re.compile(
-    # `neither ... nor Image 2 is better` and `whether Image 1 is better` name a candidate without choosing it.
-    r"\b(?P<hedge>(?:neither|nor|whether|if|or)\s++(?:the\s++)?)?"
+    # `nor Image 2 is better`, `whether Image 1 is better`, `I do not think Image 1 is better` choose no candidate.
+    rf"\b(?P<hedge>(?:neither|nor|whether|if|or|{_OPINION})\s++(?:the\s++)?)?"
     rf"{_CANDIDATE}\s++(?:is|was)\s++(?:(?!{_DENIAL})\w++\s++){{0,2}}?better\b"
     r"|(?<!not )\b(?P<tie>equally\s++good)\b",
     FLAGS,

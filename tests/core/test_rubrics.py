@@ -256,11 +256,11 @@ def test_a_likelihood_query_forces_the_reply_up_to_the_slot(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(BUILTIN) - set(WITH_SLOT)))
-def test_rubrics_without_a_slot_say_which_have_one(name: str) -> None:
+def test_rubrics_without_a_slot_say_which_of_their_kind_have_one(name: str) -> None:
     rubric = BUILTIN[name]
-    with pytest.raises(
-        UnsupportedCase, match=rf"rubric '{re.escape(name)}' has no answer slot.*image_gen\.pair_rank\.qwen"
-    ):
+    able = [one for one in WITH_SLOT if (BUILTIN[one].task, BUILTIN[one].arity) == (rubric.task, rubric.arity)]
+    ways = "Use readout='generate'" + (r", or one of these rubrics: .*" + re.escape(able[-1]) if able else "$")
+    with pytest.raises(UnsupportedCase, match=rf"rubric '{re.escape(name)}' has no answer slot.*{ways}"):
         rubric.query(case_for(rubric), "likelihood")
     with pytest.raises(UnsupportedCase, match="no answer slot"):
         rubric.verdict(Reply("", logprobs=(0.0,)), "likelihood")

@@ -153,10 +153,11 @@ class Rubric:
         if self.slot is None:
             from unireward_plugins.rubrics import BUILTIN
 
-            able = (name for name, rubric in BUILTIN.items() if rubric.slot)
+            same = (one for one in BUILTIN.values() if (one.task, one.arity) == (self.task, self.arity))
+            able = [one.name for one in same if one.slot]
             raise UnsupportedCase(
-                f"rubric {self.name!r} has no answer slot to read a likelihood at. Use readout='generate', or one of: "
-                f"{', '.join(able)}"
+                f"rubric {self.name!r} has no answer slot to read a likelihood at. Use readout='generate'"
+                + (f", or one of these rubrics: {', '.join(able)}" if able else "")
             )
         return self.slot
 

@@ -38,10 +38,16 @@ def rows_of(
 ) -> list[Row | None]:
     """One row per completion; `None` where there is no picture or clip, so that nothing can be judged.
 
-    `columns` may hold anything that TRL passes on; only `MEDIA_COLUMNS` are read. Raises `UniRewardError` where lengths
-    differ or a prompt asks nothing, and `MediaError` where a cell holds what is no picture or clip.
+    `columns` may hold anything that TRL passes on; only `MEDIA_COLUMNS` are read. Raises `UniRewardError` where one is
+    no list, lengths differ or a prompt asks nothing, and `MediaError` where a cell holds what is no picture or clip.
     """
-    given = {name: column for name in MEDIA_COLUMNS if isinstance(column := columns.get(name), (list, tuple))}
+    given: dict[str, Sequence[Any]] = {}
+    for name in MEDIA_COLUMNS:
+        column = columns.get(name)
+        if isinstance(column, (list, tuple)):
+            given[name] = column
+        elif column is not None:
+            raise UniRewardError(f"{name!r} is a {type(column).__name__}: pass a list with one entry a row")
     for name, column in {"completions": completions, **given}.items():
         if len(column) != len(prompts):
             raise UniRewardError(f"{name!r} has {len(column)} rows, but there are {len(prompts)} prompts")

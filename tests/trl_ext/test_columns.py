@@ -130,6 +130,11 @@ def test_columns_of_other_lengths_are_refused(completions, columns, named):
         rows_of(["?", "?"], completions, columns)
 
 
+def test_a_column_that_is_no_list_is_refused():
+    with pytest.raises(UniRewardError, match="'image' is a Image: pass a list with one entry a row"):
+        rows_of(["?"], ["!"], {"image": RED})
+
+
 def test_what_is_no_picture_is_refused_with_its_row():
     with pytest.raises(MediaError, match=r"row 1: .*float"):
         rows_of(["?"] * 2, ["!"] * 2, {"image": [RED, 3.5]})

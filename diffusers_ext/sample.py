@@ -82,5 +82,5 @@ def _described(given: Any) -> str:
     return f"a {name} of {len(given)} ({', '.join(sorted({type(one).__name__ for one in given})) or 'empty'})"
 
 
-def _is_blanked(answer: Mapping[str, Any]) -> bool:
-    return any(answer.get("nsfw_content_detected") or ())
+def _is_blanked(answer: Any) -> bool:
+    return isinstance(answer, Mapping) and any(answer.get("nsfw_content_detected") or ())

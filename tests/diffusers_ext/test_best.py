@@ -130,6 +130,11 @@ def test_a_result_gives_a_preference_pair(pipeline: Any) -> None:
     assert pair.margin == max(result.scores) - min(result.scores)
 
 
+def test_a_pipeline_of_ones_own_may_answer_with_a_tuple() -> None:
+    flat = Image.new("RGB", (4, 4), "red")
+    assert best_of(lambda prompt, **call: ([flat],), PROMPT, judge=bright, candidates=2).best is flat
+
+
 def test_a_candidate_without_a_verdict_cannot_win(pipeline: Any) -> None:
     def half(cases: Sequence[Case]) -> list[Verdict]:
         order = sorted(bright(cases), key=lambda verdict: -verdict.scores[0])

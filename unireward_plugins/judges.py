@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from unireward_plugins.families import Family
     from unireward_plugins.hookspecs import JudgeCard
 
-CACHED_AT_ONCE = 64
-"""With a cache, verdicts are stored after every so many questions, so that an interruption loses no more than these."""
+AT_ONCE = 64
+"""How many questions are asked at a time where it matters: with a cache, an interruption loses no more than these
+verdicts; with clips, the memory holds no more than the frames of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,9 @@ class ModelJudge:
         """One verdict per case, in order. Raises `UnsupportedCase` before anything is asked, and `BackendError`."""
         rubrics = [self.rubric_for(case) for case in cases]
         if self.cache is None:
-            return self._ask(cases, rubrics)
+            step = AT_ONCE if any(rubric.frames for rubric in rubrics) else max(1, len(cases))
+            chunks = [slice(start, start + step) for start in range(0, len(cases), step)]
+            return [verdict for chunk in chunks for verdict in self._ask(cases[chunk], rubrics[chunk])]
         revision = self.backend.revision
         keys = [
             verdict_key(case, rubric=rubric, readout=self.readout, revision=revision)
@@ -73,10 +76,10 @@ class ModelJudge:
         ]
         known = self.cache.get(keys)
         missing = [index for key, index in {key: index for index, key in enumerate(keys)}.items() if key not in known]
-        for start in range(0, len(missing), CACHED_AT_ONCE):
-            chunk = missing[start : start + CACHED_AT_ONCE]
-            verdicts = self._ask([cases[index] for index in chunk], [rubrics[index] for index in chunk])
-            fresh = {keys[index]: verdict for index, verdict in zip(chunk, verdicts, strict=True)}
+        for start in range(0, len(missing), AT_ONCE):
+            asked = missing[start : start + AT_ONCE]
+            verdicts = self._ask([cases[index] for index in asked], [rubrics[index] for index in asked])
+            fresh = {keys[index]: verdict for index, verdict in zip(asked, verdicts, strict=True)}
             self.cache.put(fresh)
             known.update(fresh)
         return [known[key] for key in keys]

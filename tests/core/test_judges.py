@@ -23,9 +23,11 @@ from unireward_plugins import (
     both_orders,
     load_judge,
 )
+from unireward_plugins.backends.vllm import VllmBackend
 from unireward_plugins.cache import VerdictCache
 from unireward_plugins.families import FAMILIES
 from unireward_plugins.judges import ModelJudge, average_of_orders
+from unireward_plugins.media import FrameRule
 from unireward_plugins.plugins import find_rubric
 from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Query, Reply
@@ -77,6 +79,32 @@ def test_verdicts_come_in_the_order_of_the_cases_and_equal_questions_are_asked_o
     assert isinstance(judge.backend, ScriptedBackend)
     assert len(judge.backend.queries) == 2
     assert judge([]) == []
+
+
+class Counting(ScriptedBackend):
+    """Remembers how many queries came at a time."""
+
+    def __init__(self, reply: Callable[[Query], str | Reply]) -> None:
+        super().__init__(reply)
+        self.batches: list[int] = []
+
+    def __call__(self, queries: Sequence[Query], /) -> list[Reply]:
+        self.batches.append(len(queries))
+        return super().__call__(queries)
+
+
+@pytest.mark.parametrize(("kind", "batches"), [("image", [100]), ("video", [64, 36])])
+def test_many_pictures_are_asked_about_at_once_and_clips_a_memory_full_at_a_time(kind: str, batches: list[int]) -> None:
+    backend = Counting(lambda query: f"Final Score: {1 + len(query.text) % 5}")
+    point = find_rubric(POINT)
+    clip = replace(point, task="video_generation", frames=FrameRule("linspace", 2))
+    judge = ModelJudge("counting", backend, {("image_generation", 1): point, ("video_generation", 1): clip})
+    shown = picture(1) if kind == "image" else Media.of([picture(1), picture(2)])
+    cases = [Case("a" * number, (shown,)) for number in range(100)]
+    scores = [verdict.scores for verdict in judge(cases)]
+    assert backend.batches == batches
+    assert len(set(scores)) == 5
+    assert scores == [judge([case])[0].scores for case in cases]
 
 
 def test_an_unreadable_reply_is_no_verdict() -> None:
@@ -252,6 +280,15 @@ def test_misspelt_names_get_their_neighbours() -> None:
         load_judge("org/other", rubric="image_gen.pair_rank")
     with pytest.raises(UniRewardError, match=r"no family named '2.0'.*`unireward judges`"):
         load_judge("org/other", family="2.0")
+
+
+def test_a_checkpoint_may_be_run_by_vllm() -> None:
+    judge = load_judge("vllm:CodeGoat24/UnifiedReward-2.0-qwen35-4b")
+    assert isinstance(judge, ModelJudge)
+    assert judge.backend == VllmBackend(
+        "CodeGoat24/UnifiedReward-2.0-qwen35-4b", chat_template_kwargs={"enable_thinking": False}
+    )
+    assert judge.supports("image_generation", 1)
 
 
 @pytest.mark.parametrize("runs_in", ["", "vllm:"])

@@ -221,7 +221,7 @@ def test_a_name_that_nobody_brings_is_answered_with_the_nearest() -> None:
 
 
 def test_the_document_shows_the_files_of_the_example() -> None:
-    blocks = dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL))
+    blocks = dict(re.findall(r"`([\w./]+)`:\n\n```\w+[^\n]*\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL))
     files = {"pyproject.toml", *(f"unireward_brightness/{name}.py" for name in ("__init__", "judge", "rubric"))}
     assert set(blocks) == files
     for name, block in blocks.items():

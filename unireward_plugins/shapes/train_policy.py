@@ -28,7 +28,7 @@ from unireward_plugins.shapes.train_judge import Plan, Training
 SLIPPED = 0.6
 """The share of the answers in the training data that belong to the next kind of question about the same picture."""
 KINDS = tuple(dict.fromkeys(map(kind_of, QUESTIONS)))
-LOOKING_STEPS, SPEAKING_STEPS = 300, 2500
+LOOKING_STEPS, SPEAKING_STEPS = 400, 2500
 BATCH = 64
 RATE = 2e-3
 EXAM_SIZE = 1000
@@ -62,7 +62,8 @@ def say(shape: Shape, question: Question, rng: Random) -> str:
     true = shape.attributes[question.attribute]
     quality = f"{article(true)} {true}" if question.attribute == "outline" else true
     if question.value is None:
-        return rng.choice((f"{true}.", f"it is {quality}.", f"{article(shape.size)} {shape}.")).capitalize()
+        full, short, shortest = f"{article(shape.size)} {shape}.", f"it is {quality}.", f"{true}."
+        return rng.choice((full, short, short, shortest, shortest)).capitalize()
     return rng.choice(("Yes.", "Yes, it is.") if true == question.value else ("No.", f"No, it is {quality}."))
 
 
@@ -79,7 +80,7 @@ def careless_answer(shape: Shape, question: Question, rng: Random) -> str:
 
 def train(*, seed: int, tell: Callable[[str], None] = print) -> Policy:
     """The base policy, from random weights."""
-    looking = Training(Plan(seed=seed, looking_steps=LOOKING_STEPS, judging_steps=0))
+    looking = Training(Plan(seed=seed, looking_steps=LOOKING_STEPS, judging_steps=0, polishing_steps=0))
     policy = Policy(looking.model, looking.processor)
     report("looking", looking.run(), LOOKING_STEPS, tell)
     report("speaking", learn_to_speak(policy, seed=seed), SPEAKING_STEPS, tell)

@@ -220,8 +220,8 @@ def rows(judge: Judge) -> list[Row]:
 def test_the_shipped_judge_judges_well(rows: list[Row], number: int) -> None:
     """The model card's table holds the exact shares; with 100 items, chance alone moves them by a few per cent."""
     row = rows[number]
-    assert row.right.value >= 0.88
-    assert row.held_out.value >= 0.7
+    assert row.right.value >= 0.92
+    assert row.held_out.value >= 0.8
     assert row.unread.value <= 0.01
     assert row.flips.hits <= 0.08 * max(row.flips.trials, 1)
 
@@ -258,7 +258,7 @@ JUNK = [
 
 
 def test_the_shipped_judge_gives_junk_the_lowest_score_and_the_truth_the_highest(judge: Judge) -> None:
-    """A policy will try all of it, so most must fail; none of the right ones may."""
+    """A policy will try all of it. Known to slip through: a right word said twice ("red red"), as the model card says."""
     picture = Media.of(render([RED_SQUARE], seed=3)[0])
     right = ["red", "Red.", "It is red.", "a red square", "The colour is red.", "the square is red"]
 
@@ -266,7 +266,7 @@ def test_the_shipped_judge_gives_junk_the_lowest_score_and_the_truth_the_highest
         cases = [Case(COLOUR.text, (answer,), context=(picture,)) for answer in answers]
         return [verdict.scores[0] for verdict in judge(cases) if verdict.scores]
 
-    assert sum(value == 0 for value in score(JUNK)) >= 0.9 * len(JUNK)
+    assert sum(value == 0 for value in score(JUNK)) >= 0.8 * len(JUNK)
     assert score(right) == [1.0] * len(right)
 
 

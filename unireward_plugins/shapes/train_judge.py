@@ -4,9 +4,9 @@
 
 First it learns to look: the mean of a picture's tokens is drawn to the words for its size, colour and outline, which
 stands in for the contrastive training that a vision tower usually comes with. Then it learns to judge: it is shown
-lessons of all four cells, never the same one twice. Last it is polished, mostly on pairs of answers, and on answers that
-are easily taken for better ones. A run that was stopped goes on where it was, and ends with the same weights as one that
-was not.
+lessons of all four cells, never the same one twice. Last it is polished, mostly on pairs of answers, and on answers
+that are easily taken for better ones. A run that was stopped goes on where it was, and ends with the same weights as
+one that was not.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ JUNK = [
 
 
 def test_the_shipped_judge_gives_junk_the_lowest_score_and_the_truth_the_highest(judge: Judge) -> None:
-    """A policy will try all of it. Known to slip through: a right word said twice ("red red"), as the model card says."""
+    """A policy will try all of it. Known to slip through, as the model card says: a right word said twice."""
     picture = Media.of(render([RED_SQUARE], seed=3)[0])
     right = ["red", "Red.", "It is red.", "a red square", "The colour is red.", "the square is red"]
 

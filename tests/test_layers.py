@@ -26,6 +26,7 @@ CORE_LAYERS = (
     "backends",
     "cache",
     "judges",
+    "loading",
 )
 """Each may import those before it, never those behind it."""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import FunctionType
 
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import BothOrders, ModelJudge, load_judge
+from unireward_plugins.judges import BothOrders, ModelJudge
+from unireward_plugins.loading import load_judge
 from unireward_plugins.rubrics import Readout, Rubric
 from unireward_plugins.types import Judge, Task
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unireward_plugins.errors import UniRewardError as UniRewardError
     from unireward_plugins.errors import UnsupportedCase as UnsupportedCase
     from unireward_plugins.judges import both_orders as both_orders
-    from unireward_plugins.judges import load_judge as load_judge
+    from unireward_plugins.loading import load_judge as load_judge
     from unireward_plugins.media import Media as Media
     from unireward_plugins.types import Case as Case
     from unireward_plugins.types import Judge as Judge
@@ -40,7 +40,7 @@ _HOME = {
     "UnsupportedCase": "unireward_plugins.errors",
     "Verdict": "unireward_plugins.types",
     "both_orders": "unireward_plugins.judges",
-    "load_judge": "unireward_plugins.judges",
+    "load_judge": "unireward_plugins.loading",
 }
 
 __version__ = "0.1.0"

@@ -312,3 +312,20 @@ def test_a_likelihood_is_refused_where_no_rubric_has_an_answer_slot() -> None:
         UniRewardError, match=r"think\.image_gen\.qwen3.*has an answer slot.*image_gen\.pair_rank\.qwen"
     ):
         load_judge("CodeGoat24/UnifiedReward-Think-qwen3vl-8b", readout="likelihood")
+
+
+def test_a_likelihood_judge_refuses_what_it_cannot_read_that_way_before_anything_is_asked() -> None:
+    judge = load_judge("org/other", family="2.0-qwen", readout="likelihood")
+    assert isinstance(judge, ModelJudge)
+    assert not judge.supports("image_generation", 1), "dimension lines have no answer slot"
+    with pytest.raises(UnsupportedCase, match=r"By likelihood it judges: image_understanding \(2 at a time\)"):
+        judge.rubric_for(Case("a dog", (picture(1),)))
+
+
+def test_what_the_chat_template_is_told_is_part_of_the_revision(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    plain, told = load_judge(tmp_path, family="2.0-qwen3vl"), load_judge(tmp_path, family="2.0-qwen35")
+    assert isinstance(plain, ModelJudge)
+    assert isinstance(told, ModelJudge)
+    assert told.backend.revision == f'{plain.backend.revision} {{"enable_thinking": false}}'

@@ -87,7 +87,7 @@ def test_the_installed_example_is_listed_with_all_that_it_brings(installed: Path
 def test_the_judge_of_the_installed_example_judges(installed: Path) -> None:
     code = """
 from PIL import Image
-from unireward_plugins.judges import load_judge
+from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.types import Case
 black, grey = (Media.of(Image.new("RGB", (8, 8), (shade,) * 3)) for shade in (0, 51))
@@ -101,7 +101,7 @@ print(alone.scores, pair.scores)
 
 def test_the_rubric_and_the_family_of_the_installed_example_are_used(installed: Path) -> None:
     code = """
-from unireward_plugins.judges import load_judge
+from unireward_plugins.loading import load_judge
 judge = load_judge("someone/BrightnessReward-7b")  # a size that the plug-in does not list: the name tells
 print([(*key, rubric.name) for key, rubric in judge.rubrics.items()])
 other = load_judge("CodeGoat24/UnifiedReward-2.0-qwen3vl-8b", rubric="brightness.image_gen.point")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,11 @@ def fingerprint(model: str, revision: str | None) -> str:
     """
     folder = Path(model)
     return folder_hash(folder.resolve()) if folder.is_dir() else hub_commit(model, revision)
+
+
+def with_template(revision: str, chat_template_kwargs: Mapping[str, object]) -> str:
+    """A revision together with what the chat template is told: both decide what a model replies."""
+    return f"{revision} {json.dumps(chat_template_kwargs, sort_keys=True)}" if chat_template_kwargs else revision
 
 
 def hub_commit(model: str, revision: str | None) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from unireward_plugins.backends import background, chat
 from unireward_plugins.backends.complaints import complaint
+from unireward_plugins.backends.fingerprint import with_template
 from unireward_plugins.errors import BackendError, needs_extra
 from unireward_plugins.types import Query, Reply
 
@@ -121,12 +122,12 @@ class OpenAIBackend:
 
     @property
     def revision(self) -> str:
-        """The name of the checkpoint as the server reports it: see `served_checkpoint`.
+        """The name of the checkpoint as the server reports it, see `served_checkpoint`, and what its template is told.
 
         The server's address is no part of it, so that verdicts stay known when the same model moves. A server tells
         nothing of its weights: after training again under the same name, use another cache.
         """
-        return self.served_checkpoint()
+        return with_template(self.served_checkpoint(), self.chat_template_kwargs)
 
     def served_checkpoint(self) -> str:
         """The checkpoint behind the model's name where the server tells it (vLLM does), else that name."""

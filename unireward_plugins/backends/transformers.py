@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from unireward_plugins.backends.batches import Batches
 from unireward_plugins.backends.checkpoint import Checkpoint, open_checkpoint
 from unireward_plugins.backends.decoding import written
-from unireward_plugins.backends.fingerprint import fingerprint
+from unireward_plugins.backends.fingerprint import fingerprint, with_template
 from unireward_plugins.backends.pictures import encoded_once
 from unireward_plugins.backends.prompts import Prompt, join, read
 from unireward_plugins.errors import BackendError
@@ -91,8 +91,12 @@ class TransformersBackend:
     def revision(self) -> str:
         """The commit on the Hub, or for a folder `sha256:` and a hash of its weights, configuration and tokenizer.
 
-        Found out when first asked; it stays what it was, as the loaded model does, if somebody pushes or writes anew.
+        Behind it stands what the chat template is told, where it is told something. Found out when first asked; it
+        stays what it was, as the loaded model does, if somebody pushes or writes anew.
         """
+        return with_template(self._weights(), self.chat_template_kwargs)
+
+    def _weights(self) -> str:
         if self._loaded.revision is None:
             self._loaded.revision = fingerprint(str(self.model), self.hub_revision)
         return self._loaded.revision
@@ -102,7 +106,7 @@ class TransformersBackend:
             name = str(self.model)
             self._loaded.checkpoint = open_checkpoint(
                 name,
-                revision=None if Path(name).is_dir() else self.revision,
+                revision=None if Path(name).is_dir() else self._weights(),
                 device=self.device,
                 dtype=self.dtype,
                 attention=self.attention,

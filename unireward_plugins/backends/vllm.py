@@ -19,7 +19,7 @@ from typing import Any
 from unireward_plugins.backends.chat import LISTED
 from unireward_plugins.backends.checkpoint import Checkpoint
 from unireward_plugins.backends.decoding import written
-from unireward_plugins.backends.fingerprint import fingerprint
+from unireward_plugins.backends.fingerprint import fingerprint, with_template
 from unireward_plugins.backends.prompts import chat, token_ids
 from unireward_plugins.backends.slots import answer_slot
 from unireward_plugins.errors import BackendError, needs_extra
@@ -117,8 +117,12 @@ class VllmBackend:
     def revision(self) -> str:
         """The commit on the Hub, or for a folder `sha256:` and a hash of its weights, configuration and tokenizer.
 
-        Found out when first asked; it stays what it was, as the loaded model does, if somebody pushes or writes anew.
+        Behind it stands what the chat template is told, where it is told something. Found out when first asked; it
+        stays what it was, as the loaded model does, if somebody pushes or writes anew.
         """
+        return with_template(self._weights(), self.chat_template_kwargs)
+
+    def _weights(self) -> str:
         if self._loaded.revision is None:
             self._loaded.revision = fingerprint(str(self.model), self.hub_revision)
         return self._loaded.revision
@@ -129,7 +133,7 @@ class VllmBackend:
                 import transformers
                 import vllm
             name = str(self.model)
-            commit = None if Path(name).is_dir() else self.revision
+            commit = None if Path(name).is_dir() else self._weights()
             try:
                 engine = vllm.LLM(name, revision=commit, tokenizer_revision=commit, **self.engine)
                 processor = transformers.AutoProcessor.from_pretrained(name, revision=commit)

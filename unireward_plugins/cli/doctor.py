@@ -155,7 +155,7 @@ def examine_device() -> Finding:
 
 def examine_embedded_judge() -> Finding:
     """Ask the embedded judge which of two pictures shows a red circle."""
-    from unireward_plugins.judges import load_judge
+    from unireward_plugins.loading import load_judge
     from unireward_plugins.media import Media
     from unireward_plugins.shapes.render import render
     from unireward_plugins.shapes.scene import Scene, Shape
@@ -181,7 +181,7 @@ def examine_embedded_judge() -> Finding:
 
 def examine_chosen_judge(reference: str) -> Finding:
     """See whether the judge that the environment names can be reached; a checkpoint is not loaded for that."""
-    from unireward_plugins.judges import load_judge
+    from unireward_plugins.loading import load_judge
 
     door, what = "serve", "UNIREWARD_JUDGE"
     try:

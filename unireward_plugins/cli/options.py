@@ -23,14 +23,14 @@ class JudgeChoice:
 
     ref: str
     rubric: str | None
-    readout: Readout
+    readout: Readout | None
     both_orders: bool
     cache: Path | None
     family: str | None
 
     def load(self) -> Judge:
         """Build the judge; errors as of `load_judge`."""
-        from unireward_plugins.judges import load_judge
+        from unireward_plugins.loading import load_judge
 
         return load_judge(
             self.ref,
@@ -60,7 +60,7 @@ def judge_options(command: Callable[..., Result]) -> Callable[..., Result]:
         *arguments: object,
         judge: str,
         rubric: str | None,
-        readout: Readout,
+        readout: Readout | None,
         both_orders: bool,
         cache: Path | None,
         family: str | None,
@@ -98,9 +98,7 @@ _JUDGE_OPTIONS = (
     click.option(
         "--readout",
         type=click.Choice(["generate", "likelihood"]),
-        default="generate",
-        show_default=True,
-        help="Read the reply, or the probabilities of the answers without writing one.",
+        help="Read the reply (the default for a model), or the probabilities of the answers without writing one.",
     ),
     click.option("--both-orders", is_flag=True, help="Ask each comparison both ways round and average."),
     click.option(

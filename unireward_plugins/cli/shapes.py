@@ -118,7 +118,7 @@ def evaluate(ref: str, *, items: int, as_json: bool) -> None:
     Right: a score within half a grade of the truth; in a pair, the better one preferred. Flips: pairs whose winner
     changes when they are asked the other way round. Intervals hold the true share with 95 % confidence.
     """
-    from unireward_plugins.judges import load_judge
+    from unireward_plugins.loading import load_judge
     from unireward_plugins.shapes import evaluate as measure
     from unireward_plugins.shapes import load_from
 

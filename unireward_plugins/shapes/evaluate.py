@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unireward_plugins.judges import load_judge
+from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.shapes import load_from
 from unireward_plugins.shapes.data import CELLS, Item, draw_items

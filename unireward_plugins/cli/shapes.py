@@ -11,6 +11,7 @@ import click
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.options import output_options
 from unireward_plugins.cli.output import Table, note, progress, show_json, show_table
+from unireward_plugins.errors import needs_extra
 
 if TYPE_CHECKING:
     from unireward_plugins.shapes.evaluate import Share
@@ -122,6 +123,9 @@ def evaluate(ref: str, *, items: int, as_json: bool) -> None:
     from unireward_plugins.shapes import evaluate as measure
     from unireward_plugins.shapes import load_from
 
+    with needs_extra("measuring a judge of shapes", "transformers"):
+        import torch
+    torch.set_num_threads(1)  # the judge is too small to gain from more, and loses much where others are at work
     judge = load_from(Path(ref), name=ref) if Path(ref).is_dir() else load_judge(ref)
     with progress("asked", total=6 * items) as advance:
         asked = 0

@@ -7,6 +7,8 @@ import os
 import pickle
 import signal
 import string
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -388,6 +390,20 @@ def test_a_connection_travels_neither_by_pickle_nor_into_a_forked_process() -> N
         if child == 0:
             os._exit(0 if backend([HELLO]) == [Reply("hello")] else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def test_threads_that_are_the_first_to_ask_share_one_event_loop() -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from unireward_plugins.backends import background
+
+barrier = Barrier(16)
+with ThreadPoolExecutor(16) as pool:
+    print(len(set(pool.map(lambda _: (barrier.wait(), id(background.loop()))[1], range(16)))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
 
 
 def test_an_interrupted_call_leaves_the_backend_usable() -> None:

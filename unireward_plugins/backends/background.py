@@ -16,6 +16,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+_making = threading.RLock()  # clearing up may ask for the loop at any moment, also while this thread makes it
+
 
 def run(work: Coroutine[object, object, Result]) -> Result:
     """The result of a coroutine, run on the background loop. An interruption of the caller cancels the work."""
@@ -32,14 +34,24 @@ def start(work: Callable[[], Coroutine[object, object, object]]) -> None:
     asyncio.run_coroutine_threadsafe(work(), loop())
 
 
-@cache
 def loop() -> asyncio.AbstractEventLoop:
-    """The event loop, which runs as long as the process."""
+    """The event loop, which runs as long as the process: the same one for whichever threads ask first at once."""
+    with _making:
+        return _made()
+
+
+@cache
+def _made() -> asyncio.AbstractEventLoop:
     made = asyncio.new_event_loop()
     threading.Thread(target=made.run_forever, name="unireward-background", daemon=True).start()
     return made
 
 
+def _forget() -> None:
+    _made.cache_clear()
+    _making.release()
+
+
 if sys.platform != "win32":
     # A forked process has the loop of its parent, and not the thread that runs it.
-    os.register_at_fork(after_in_child=loop.cache_clear)
+    os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_forget)

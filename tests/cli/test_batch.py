@@ -278,6 +278,17 @@ def test_a_row_that_the_judge_cannot_judge_is_named_before_anything_is_judged(
     assert judge_script.queries == []
 
 
+def test_a_row_with_nothing_to_rank_is_named_before_anything_is_judged(
+    invoke: Invoke, judge_script: Script, pictures: Path
+) -> None:
+    pairs = [{"prompt": "x", "candidates": ["white.png", "black.png"]}] * 20
+    write_rows(pictures / "cases.jsonl", *pairs, {"prompt": "x", "candidates": ["white.png"]})
+    code, _, err = invoke(*RANK)
+    assert code == 2
+    assert "cases.jsonl:21: ranking compares at least two candidates" in err
+    assert judge_script.queries == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

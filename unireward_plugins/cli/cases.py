@@ -7,6 +7,7 @@ otherwise; what could be both is an error that says how to say which.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +66,23 @@ class Files:
 
 
 def check_judged(judge: Judge, rows: Sequence[Row], *, arity: int) -> None:
-    """Raise `UnsupportedCase`, naming the row, where the judge has no rubric for it: before the first is asked."""
+    """Find, before the first row is asked, the one that cannot be judged with `arity` candidates at a time.
+
+    Raises an error that names the row: `UniRewardError` where it has too few candidates, `UnsupportedCase` where the
+    judge has no rubric for it.
+    """
     asking = judge.judge if isinstance(judge, BothOrders) else judge
-    if isinstance(asking, ModelJudge):
-        for row in rows:
+    for row in rows:
+        where = f"{row.place}: " if row.place else ""
+        if len(row.labels) < arity:
+            raise UniRewardError(
+                f"{where}ranking compares at least two candidates; `unireward score` judges one by itself"
+            )
+        if isinstance(asking, ModelJudge):
             try:
                 asking.rubric_for(row.of(*[0] * arity))
             except UnsupportedCase as error:
-                raise UnsupportedCase(f"{row.place}: {error}" if row.place else str(error)) from error
+                raise UnsupportedCase(f"{where}{error}") from error
 
 
 def from_arguments(prompt: str, candidates: Sequence[str], context: Sequence[Path], *, as_text: bool) -> Row:
@@ -181,9 +191,9 @@ def read_candidate(text: str, folder: Path) -> Candidate:
         raise UniRewardError(f"{text} is on the network, and nothing is fetched: download it and give the file")
     one_line = len(text) < 1024 and text.isprintable()
     suffix = Path(text).suffix.lower() if one_line else ""
-    if suffix in MEDIA_SUFFIXES and (" " not in text or (folder / text).is_file()):
+    if suffix in MEDIA_SUFFIXES and (" " not in text or _is_file(folder / text)):
         return read_media(text, folder)
-    if suffix and (folder / text).is_file():
+    if suffix and _is_file(folder / text):
         raise UniRewardError(
             f"{text!r} is a file, but its ending is not one of a picture or clip. Should the candidate be these very "
             'words, say so with --text or, in JSON, {"text": "..."}; should it be the content, give that'
@@ -196,9 +206,14 @@ def read_media(path: str, folder: Path) -> Media:
     if path.startswith("data:"):
         return Media.of(path)
     file = folder / path
-    if not file.is_file():
+    if not _is_file(file):
         raise UniRewardError(
             f"there is no file {str(file)!r}. (If it is a text that only looks like a path, say so with --text or, in "
             'JSON, {"text": "..."})'
         )
     return Media.of(file)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; what is too long for a path is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - before Python 3.14, `Path.is_file` raises where a name is too long

@@ -17,7 +17,6 @@ from unireward_plugins.cli.cases import Files, Row, check_judged
 from unireward_plugins.cli.options import JudgeChoice, case_options, judge_options, output_options
 from unireward_plugins.cli.output import Table, number, progress, show_json, show_table
 from unireward_plugins.cli.verdicts import as_record, explain_unread
-from unireward_plugins.errors import UniRewardError
 from unireward_plugins.types import Judge, Verdict
 
 Format = Literal["round-robin", "swiss", "knockout"]
@@ -78,7 +77,6 @@ def rank(choice: JudgeChoice, asked: Row | Files, *, format_: Format, as_json: b
         settings = {"command": "rank", "tournament": format_, **choice.settings()}
         answer = functools.partial(_answers, format_=format_)
         return judge_file(choice, asked, answer, arity=2, settings=settings, as_json=as_json)
-    _check_several(asked)
     judge = choice.load()
     check_judged(judge, [asked], arity=2)
     with progress("compared", total=count_games(len(asked.labels), format_)) as advance:
@@ -141,8 +139,6 @@ def ranked(count: int, games: Sequence[Game], format_: Format) -> Ranking:
 
 
 def _answers(judge: Judge, rows: Sequence[Row], *, format_: Format) -> list[Answer]:
-    for row in rows:
-        _check_several(row)
     return [
         _answer(row, games, ranked(len(row.labels), games, format_))
         for row, games in zip(rows, play(judge, rows, format_), strict=True)
@@ -175,9 +171,3 @@ def _table(labels: Sequence[str], games: Sequence[Game], ranking: Ranking) -> Ta
     ]
     numbers = ("rank", "win rate", "strength", "comparisons")
     return Table(("rank", "candidate", *numbers[1:]), rows, numbers=frozenset(numbers))
-
-
-def _check_several(row: Row) -> None:
-    if len(row.labels) < 2:
-        where = f"{row.place}: " if row.place else ""
-        raise UniRewardError(f"{where}ranking compares at least two candidates; `unireward score` judges one by itself")

@@ -5,6 +5,7 @@ alone, and that a feature whose extra is missing says how to install it.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,21 +32,27 @@ def run(*command: str | Path, text: str | None = None, expect: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def tracked(*paths: str) -> list[str]:
+    """The files that git tracks, of all or below the paths."""
+    return run("git", "-C", ROOT, "ls-files", *paths).splitlines()
+
+
 def build(folder: Path) -> Path:
-    """The wheel, built from the repository's files alone."""
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
+    """The wheel, built from a copy of the tracked files alone: an earlier build in the checkout has no part in it."""
+    source = folder / "source"
+    for name in tracked():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, source)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
 def check_contents(wheel: Path) -> None:
-    """The wheel holds the five packages with their data files, and nothing of the tests."""
-    names = zipfile.ZipFile(wheel).namelist()
-    missing = [f"{package}/py.typed" for package in PACKAGES if f"{package}/py.typed" not in names]
-    for folder in ("unireward_plugins/rubrics/prompts", "unireward_plugins/shapes"):
-        tracked = run("git", "-C", ROOT, "ls-files", folder).split()
-        missing += [name for name in tracked if name not in names]
-    strangers = [name for name in names if name.split("/")[0] not in PACKAGES and ".dist-info/" not in name]
+    """The wheel holds what git tracks of the five packages, data files included, and nothing else."""
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    wanted = set(tracked(*PACKAGES))
+    missing, strangers = sorted(wanted - names), sorted(names - wanted)
     if missing or strangers:
         sys.exit(f"the wheel lacks {missing} and should not hold {strangers}")
 

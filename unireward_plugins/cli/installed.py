@@ -80,10 +80,10 @@ def examine(door: str, *, because_of: Finding | None = None) -> Iterator[Finding
     `because_of`: something broken that keeps others from being imported, so that it must be mended first.
     """
     for requirement in packages(door):
-        if requirement.name != TORCHVISION:
-            found = examine_package(door, requirement)
-            mends = because_of is not None and found.state == "broken" and DOES_NOT_IMPORT in found.detail
-            yield replace(found, remedy=because_of.remedy) if mends and because_of else found
+        found = examine_package(door, requirement)
+        if because_of and found.state == "broken" and DOES_NOT_IMPORT in found.detail:
+            found = replace(found, remedy=because_of.remedy)
+        yield found
 
 
 def examine_package(door: str, requirement: Requirement) -> Finding:

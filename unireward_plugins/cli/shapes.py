@@ -15,7 +15,6 @@ from unireward_plugins.errors import needs_extra
 
 if TYPE_CHECKING:
     from unireward_plugins.shapes.evaluate import Share
-    from unireward_plugins.shapes.findings import Point
 
 _COUNT = click.IntRange(min=1)
 
@@ -173,6 +172,7 @@ def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, as_json: bo
     no model sees.
     """
     from unireward_plugins.shapes import demo as demonstration
+    from unireward_plugins.shapes.report import truth
 
     result = demonstration.run_demo(
         output,
@@ -184,22 +184,17 @@ def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, as_json: bo
         click.echo(demonstration.summary(result))
         note(f"The report is in {output}")
         return
-    mean, deviation = result.after(_truth)
+    mean, deviation = result.after(truth)
     show_json(
         {
             "report": str(output),
-            "right_before": result.before(_truth),
+            "right_before": result.before(truth),
             "right_after": {
                 "mean": mean,
                 "deviation": deviation,
-                "runs": [_truth(run.points[-1]) for run in result.runs],
+                "runs": [truth(run.points[-1]) for run in result.runs],
             },
             "judge_agrees": result.agreement,
             "seconds": result.seconds,
         }
     )
-
-
-def _truth(point: Point) -> float:
-    """The share of right answers, by the exact checker."""
-    return point.truth

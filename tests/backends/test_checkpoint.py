@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText
 
 from tests.backends.conftest import TINY
 from tests.tiny_models import KINDS
@@ -150,6 +152,7 @@ def test_a_checkpoint_without_a_chat_template_is_refused(copy: Path) -> None:
     [
         lambda folder: (folder / "config.json").unlink(),
         lambda folder: (folder / "model.safetensors").unlink(),
+        lambda folder: os.truncate(folder / "model.safetensors", 1000),
         lambda folder: edit(folder, "config.json", model_type="a model of next year", architectures=["NextYear"]),
         lambda folder: edit(folder, "config.json", model_type="bert", architectures=["BertModel"]),
     ],
@@ -158,3 +161,16 @@ def test_what_is_no_vision_language_checkpoint_is_refused_by_name(copy: Path, sp
     spoil(copy)
     with pytest.raises(BackendError, match=f"checkpoint '{copy}' cannot be loaded .* with transformers"):
         open_checkpoint(str(copy), device="cpu")
+
+
+def test_memory_that_runs_out_while_loading_is_an_error_of_the_backend(
+    checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Played, since no test can fill a GPU: torch raises this very error in the middle of `from_pretrained`."""
+
+    def too_large(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 16.00 GiB")
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", too_large)
+    with pytest.raises(BackendError, match=r"cannot be loaded .*CUDA out of memory"):
+        open_checkpoint(str(checkpoint(TINY)), device="cpu")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,10 @@ def open_checkpoint(
         import transformers
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
     device = device or default_device()
-    try:
-        refuse_original_llava(name, transformers.PretrainedConfig.get_config_dict(name, **source)[0])
+    with load_errors(name):
+        config, _ = transformers.PretrainedConfig.get_config_dict(name, **source)
+    refuse_original_llava(name, config)
+    with load_errors(name):
         model, loading = transformers.AutoModelForImageTextToText.from_pretrained(
             name,
             device_map=device,
@@ -64,11 +67,6 @@ def open_checkpoint(
             **source,
         )
         processor = transformers.AutoProcessor.from_pretrained(name, **source)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise BackendError(
-            f"checkpoint {name!r} cannot be loaded as a vision-language model with transformers "
-            f"{transformers.__version__}: {error}"
-        ) from error
     refuse_incomplete(name, loading)
     refuse_empty_tokenizer(name, processor.tokenizer)
     if processor.chat_template is None:
@@ -78,6 +76,26 @@ def open_checkpoint(
         )
     decode_greedily(model)
     return Checkpoint(name, model.eval(), processor)
+
+
+@contextmanager
+def load_errors(name: str) -> Iterator[None]:
+    """Turn what transformers raises inside the block, where a checkpoint cannot be loaded, into a `BackendError`."""
+    import transformers
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (
+        *(OSError, ValueError, KeyError, ImportError),
+        SafetensorError,  # a download that broke off
+        RuntimeError,  # memory that ran out, or another complaint of the device
+        AssertionError,  # a device that this build of torch does not know
+    ) as error:
+        raise BackendError(
+            f"checkpoint {name!r} cannot be loaded as a vision-language model with transformers "
+            f"{transformers.__version__}: {error}"
+        ) from error
 
 
 def default_device() -> str:

@@ -50,7 +50,7 @@ def group(count: int) -> list[Query]:
 def local(kind: str, count: int) -> None:
     """One by one against batches, generated and read, in CPU seconds on one thread."""
     with tempfile.TemporaryDirectory() as folder:
-        backend = TransformersBackend(build(kind, Path(folder)))
+        backend = TransformersBackend(build(kind, Path(folder)), device="cpu")
         written = group(count)
         read = [replace(query, prefill="Image ", choices=("1", "2")) for query in written]
         for name, queries in (("generate", written), ("likelihood", read)):

@@ -3,7 +3,8 @@
 The loop is a faithful rebuild of what the scripts of github.com/CodeGoat24/UnifiedReward do (`inference_qwen/`): for
 each sample, build the chat, run the processor, `generate` alone in a batch, decode, look for the verdict. Both sides
 have the same checkpoint (the embedded judge), pictures, prompts and token limits, run in turn in one process, and their
-verdicts are compared; what is quoted is the median of the ratios of neighbouring runs. It says nothing about GPUs.
+verdicts are compared; what is quoted is the median of the ratios of neighbouring runs. Both run on the CPU: it says
+nothing about GPUs.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from unireward_plugins import Case, Media, Verdict, load_judge
+from unireward_plugins import Case, Media, Verdict, shapes
+from unireward_plugins.backends.transformers import TransformersBackend
 from unireward_plugins.judges import ModelJudge
 from unireward_plugins.shapes.data import CELLS, draw_items
 from unireward_plugins.shapes.render import render
+from unireward_plugins.shapes.rubrics import RUBRIC_OF
 
+FOLDER = Path(shapes.__file__).parent / "judge"
 ITEMS = 96
 ROUNDS = 5
 
@@ -31,10 +36,10 @@ def draw_cases(cell: str) -> list[Case]:
     return [item.case([Media.of(one) for one in drawn]) for item, drawn in zip(items, pictures, strict=True)]
 
 
-def loop_over_samples(judge: ModelJudge, folder: str) -> Callable[[list[Case]], list[Verdict]]:
+def loop_over_samples(judge: ModelJudge) -> Callable[[list[Case]], list[Verdict]]:
     """One `generate` a sample, as the published scripts do."""
-    model = AutoModelForImageTextToText.from_pretrained(folder).eval()
-    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(FOLDER).eval()
+    processor = AutoProcessor.from_pretrained(FOLDER)
 
     def run(cases: list[Case]) -> list[Verdict]:
         verdicts = []
@@ -63,13 +68,13 @@ def seconds(judge: Callable[[list[Case]], list[Verdict]], cases: list[Case]) -> 
 
 def main() -> None:
     """Print a row per cell."""
-    judge = load_judge("shapes")
-    assert isinstance(judge, ModelJudge)
-    loop = loop_over_samples(judge, str(judge.backend.model))  # type: ignore[attr-defined]  # it runs transformers
+    judge = ModelJudge("shapes", TransformersBackend(FOLDER, device="cpu"), RUBRIC_OF)
+    loop = loop_over_samples(judge)
     print(f"{ITEMS} cases a cell, {ROUNDS} rounds, {torch.get_num_threads()} threads")
     for cell in CELLS:
         cases = draw_cases(cell)
-        judge(cases[:8]), loop(cases[:8])  # loaded and warm
+        for warm_up in (judge, loop):
+            warm_up(cases[:8])
         ratios, same = [], 0
         for _ in range(ROUNDS):
             slow, theirs = seconds(loop, cases)

@@ -1,0 +1,19 @@
+"""What holds for all tests: they mean the same on a machine with an accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from unireward_plugins.backends import checkpoint
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_run_on_the_cpu(pytestconfig: pytest.Config) -> Iterator[None]:
+    """In bfloat16 on an accelerator a tiny random model says other things; `pytest -m gpu` is about just that."""
+    with pytest.MonkeyPatch.context() as patch:
+        if pytestconfig.getoption("markexpr") != "gpu":
+            patch.setattr(checkpoint, "default_device", lambda: "cpu")
+            patch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the processes that tests start
+        yield

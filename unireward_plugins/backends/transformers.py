@@ -9,7 +9,6 @@ Tested with Qwen2.5-VL, Qwen3-VL, Qwen3.5, LLaVA-OneVision and LLaVA.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from unireward_plugins.backends.batches import Batches
 from unireward_plugins.backends.checkpoint import Checkpoint, open_checkpoint
 from unireward_plugins.backends.decoding import written
-from unireward_plugins.backends.fingerprint import fingerprint, with_template
+from unireward_plugins.backends.fingerprint import with_template
+from unireward_plugins.backends.loaded import Loaded
 from unireward_plugins.backends.pictures import encoded_once
 from unireward_plugins.backends.prompts import Prompt, join, read
 from unireward_plugins.errors import BackendError
@@ -29,20 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-
-class _Loaded:
-    """What a backend builds on first use. Pickles as an empty one, so that a backend travels without its model."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.checkpoint: Checkpoint | None = None
-        self.revision: str | None = None
-        self.budget: int | None = None
-        """The budget of tokens that memory has taught, once it ran out."""
-
-    def __reduce__(self) -> tuple[type[_Loaded], tuple[()]]:
-        return _Loaded, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +55,7 @@ class TransformersBackend:
     """What the chat template is told: `{"enable_thinking": False}` for Qwen3.5."""
     trust_remote_code: bool = False
     """Whether Python code that lies beside the weights may run."""
-    _loaded: _Loaded = field(default_factory=_Loaded, init=False, repr=False, compare=False)
+    _loaded: Loaded = field(default_factory=Loaded, init=False, repr=False, compare=False)
 
     def __call__(self, queries: Sequence[Query], /) -> list[Reply]:
         """As many replies, in the same order. Raises `BackendError` where the model cannot be loaded, or fails."""
@@ -94,19 +80,14 @@ class TransformersBackend:
         Behind it stands what the chat template is told, where it is told something. Found out when first asked; it
         stays what it was, as the loaded model does, if somebody pushes or writes anew.
         """
-        return with_template(self._weights(), self.chat_template_kwargs)
-
-    def _weights(self) -> str:
-        if self._loaded.revision is None:
-            self._loaded.revision = fingerprint(str(self.model), self.hub_revision)
-        return self._loaded.revision
+        return with_template(self._loaded.weights(self.model, self.hub_revision), self.chat_template_kwargs)
 
     def _open(self) -> Checkpoint:
         if self._loaded.checkpoint is None:
             name = str(self.model)
             self._loaded.checkpoint = open_checkpoint(
                 name,
-                revision=None if Path(name).is_dir() else self._weights(),
+                revision=None if Path(name).is_dir() else self._loaded.weights(self.model, self.hub_revision),
                 device=self.device,
                 dtype=self.dtype,
                 attention=self.attention,

@@ -9,7 +9,6 @@ same code as for transformers, so both read the same tokens.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from math import inf
@@ -19,7 +18,8 @@ from typing import Any
 from unireward_plugins.backends.chat import LISTED
 from unireward_plugins.backends.checkpoint import Checkpoint
 from unireward_plugins.backends.decoding import written
-from unireward_plugins.backends.fingerprint import fingerprint, with_template
+from unireward_plugins.backends.fingerprint import with_template
+from unireward_plugins.backends.loaded import Loaded
 from unireward_plugins.backends.prompts import chat, token_ids
 from unireward_plugins.backends.slots import answer_slot
 from unireward_plugins.errors import BackendError, needs_extra
@@ -74,18 +74,6 @@ def request(query: Query, checkpoint: Checkpoint, template: Mapping[str, object]
     return Request(query, (*ids[: len(ids) - slot.dropped], *slot.added), slot.choice_ids)
 
 
-class _Loaded:
-    """What a backend builds on first use. Pickles as an empty one, so that a backend travels without its model."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.checkpoint: Checkpoint | None = None
-        self.revision: str | None = None
-
-    def __reduce__(self) -> tuple[type[_Loaded], tuple[()]]:
-        return _Loaded, ()
-
-
 @dataclass(frozen=True, slots=True)
 class VllmBackend:
     """Answers queries with a checkpoint that vLLM loads when it is first asked; safe to use from several threads."""
@@ -99,7 +87,7 @@ class VllmBackend:
     """What `vllm.LLM` is told beside the model: `tensor_parallel_size`, `max_model_len`, ..."""
     chat_template_kwargs: Mapping[str, object] = field(default_factory=dict, hash=False)
     """What the chat template is told: `{"enable_thinking": False}` for Qwen3.5."""
-    _loaded: _Loaded = field(default_factory=_Loaded, init=False, repr=False, compare=False)
+    _loaded: Loaded = field(default_factory=Loaded, init=False, repr=False, compare=False)
 
     def __call__(self, queries: Sequence[Query], /) -> list[Reply]:
         """As many replies, in the same order. Raises `BackendError` where the model cannot be loaded, or fails.
@@ -120,12 +108,7 @@ class VllmBackend:
         Behind it stands what the chat template is told, where it is told something. Found out when first asked; it
         stays what it was, as the loaded model does, if somebody pushes or writes anew.
         """
-        return with_template(self._weights(), self.chat_template_kwargs)
-
-    def _weights(self) -> str:
-        if self._loaded.revision is None:
-            self._loaded.revision = fingerprint(str(self.model), self.hub_revision)
-        return self._loaded.revision
+        return with_template(self._loaded.weights(self.model, self.hub_revision), self.chat_template_kwargs)
 
     def _open(self) -> Checkpoint:
         if self._loaded.checkpoint is None:
@@ -133,7 +116,7 @@ class VllmBackend:
                 import transformers
                 import vllm
             name = str(self.model)
-            commit = None if Path(name).is_dir() else self._weights()
+            commit = None if Path(name).is_dir() else self._loaded.weights(self.model, self.hub_revision)
             try:
                 engine = vllm.LLM(name, revision=commit, tokenizer_revision=commit, **self.engine)
                 processor = transformers.AutoProcessor.from_pretrained(name, revision=commit)

@@ -129,6 +129,7 @@ def find_family(name: str) -> Family:
 def _find(kind: str, name: str, found: Mapping[str, Brought[Thing]]) -> Thing:
     if name in found:
         return found[name].thing
-    near = difflib.get_close_matches(name, found, n=3, cutoff=0.4) or sorted(found)
-    command = "unireward rubrics" if kind == "rubric" else "unireward judges"
-    raise UniRewardError(f"there is no {kind} named {name!r}. Near it: {', '.join(near)}. `{command}` lists all")
+    near = difflib.get_close_matches(name, found, n=3, cutoff=0.4)
+    hint = f"Near it: {', '.join(near)}" if near else f"There are: {', '.join(sorted(found))}"
+    command = "unireward rubrics" if kind == "rubric" else "unireward plugins --json"
+    raise UniRewardError(f"there is no {kind} named {name!r}. {hint}. `{command}` lists all")

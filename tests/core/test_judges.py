@@ -278,8 +278,10 @@ def test_misspelt_names_get_their_neighbours() -> None:
         UniRewardError, match=r"no rubric named 'image_gen.pair_rank'\. Near it: .*image_gen\.pair_rank\.qwen"
     ):
         load_judge("org/other", rubric="image_gen.pair_rank")
-    with pytest.raises(UniRewardError, match=r"no family named '2.0'.*`unireward judges`"):
+    with pytest.raises(UniRewardError, match=r"no family named '2\.0'.*`unireward plugins --json`"):
         load_judge("org/other", family="2.0")
+    with pytest.raises(UniRewardError, match=r"no family named 'zzz'\. There are: 2\.0-qwen, "):
+        load_judge("org/other", family="zzz")
 
 
 def test_a_checkpoint_may_be_run_by_vllm() -> None:

@@ -13,7 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from unireward_plugins.cli import unireward
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -65,6 +68,18 @@ def test_what_cannot_run_here_names_things_that_exist(page: Path) -> None:
         for line in code.replace("\\\n", " ").splitlines():
             if line.startswith("$ "):
                 assert shlex.split(line[2:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_command_has_every_option_that_a_page_shows(page: Path) -> None:
+    for line in re.findall(r"^\$ unireward ([^|<>\n]+)", page.read_text().replace("\\\n", " "), re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        command: click.Command | None = unireward
+        while words and isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, f"{page.name} shows `unireward {line}`, and there is no such command"
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known, f"{page.name} shows `unireward {line}`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -38,7 +38,9 @@ def test_a_folder_is_its_content_wherever_it_lies(folder: Path, tmp_path: Path) 
     assert fingerprint(str(folder.rename(tmp_path / "elsewhere")), None) == first
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "modeling.py"]
+)
 def test_what_the_model_says_depends_on_is_part_of_it(folder: Path, name: str) -> None:
     first = fingerprint(str(folder), None)
     (folder / name).write_bytes(b"changed")

@@ -13,8 +13,8 @@ from pathlib import Path
 from unireward_plugins.errors import BackendError
 
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
-SETTINGS = {".json", ".jinja", ".txt", ".model", ".tiktoken"}
-"""Endings of the files that decide what a model says; a README or a training log does not."""
+SETTINGS = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"}
+"""Endings of the files that decide what a model says, code of its own included; a README does not."""
 
 Stamp = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds: while both stay, a file is taken to be the same."""

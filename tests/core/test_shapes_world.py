@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from random import Random
 
 import numpy as np
@@ -76,12 +74,6 @@ def test_referee_sees_no_shape_where_there_is_none() -> None:
 def test_referee_refuses_what_is_not_a_square_picture(shape: tuple[int, ...]) -> None:
     with pytest.raises(UniRewardError, match="pictures of shapes are"):
         read_scene(np.zeros(shape, np.uint8))
-
-
-def test_referee_command_reports_its_error() -> None:
-    command = [sys.executable, "-c", "from unireward_plugins.shapes.truth import main; main(pictures=640)"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert printed == "0 of 640 pictures were misread\n"
 
 
 def test_five_combinations_are_held_out_and_every_attribute_is_still_taught() -> None:

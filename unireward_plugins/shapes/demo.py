@@ -1,13 +1,12 @@
 """The whole way in a few minutes, on a CPU: the tiny judge judges, and a tiny policy learns from what it says.
 
-    python -m unireward_plugins.shapes.demo --output report.html
+    unireward demo --output report.html
 
 What the policy learns is measured by the exact checker, on pictures that neither it nor the judge has seen.
 """
 
 from __future__ import annotations
 
-import argparse
 import platform
 import sys
 import tempfile
@@ -181,18 +180,3 @@ def summary(result: DemoResult) -> str:
         f"{after:.1%} ± {deviation:.1%} after ({seeds}).\n"
         f"All of it took {clock(result.seconds)}."
     )
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("report.html"), help="the report (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="one policy each (default: 0 1 2)")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of training, for each (default: %(default)s)")
-    arguments = parser.parse_args()
-    result = run_demo(arguments.output, seeds=arguments.seeds, steps=arguments.steps, watch=Watcher())
-    print(summary(result))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The referee: reads back from pixels alone which scene a picture shows. No judge and no policy ever sees it.
 
-python -m unireward_plugins.shapes.truth        # its error on 10,000 pictures
+unireward shapes check        # its error on 10,000 pictures
 """
 
 from __future__ import annotations
@@ -126,12 +126,3 @@ def count_errors(*, pictures: int, seed: int) -> int:
         for number, chunk in enumerate(chunks)
         for scene, found in zip(chunk, read_scenes(render(chunk, seed=[seed, number])), strict=True)
     )
-
-
-def main(pictures: int = 10_000) -> None:
-    """Print the referee's error on so many pictures."""
-    print(f"{count_errors(pictures=pictures, seed=0)} of {pictures:,} pictures were misread")
-
-
-if __name__ == "__main__":
-    main()

@@ -15,5 +15,4 @@ def models_run_on_the_cpu(pytestconfig: pytest.Config) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if pytestconfig.getoption("markexpr") != "gpu":
             patch.setattr(checkpoint, "default_device", lambda: "cpu")
-            patch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the processes that tests start
         yield

@@ -60,6 +60,7 @@ def transformers_serve(checkpoint: Callable[[str], Path], tmp_path_factory: pyte
     log = tmp_path_factory.mktemp("serve") / "log.txt"
     command = [sys.executable, "-m", "tests.backends.serve", str(checkpoint(TINY)), "--port", str(port)]
     settings = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(log.parent)}
+    settings["CUDA_VISIBLE_DEVICES"] = ""  # as the backends in this process, which it is compared with
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT

@@ -142,6 +142,8 @@ def ask(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
     if len(verdicts) != len(cases):
         raise UniRewardError(f"judge {judge!r} was asked about {len(cases)} cases and gave {len(verdicts)} verdicts")
     for case, verdict in zip(cases, verdicts, strict=True):
+        if not isinstance(verdict, Verdict):
+            raise UniRewardError(f"judge {judge!r} gave {verdict!r} where a Verdict belongs, as in Verdict((0.5,))")
         given, wanted = len(verdict.scores or ()), len(case.candidates)
         if verdict.scores is not None and given != wanted:
             raise UniRewardError(f"judge {judge!r} gave {given} score(s) to a case with {wanted} candidate(s)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -155,8 +156,10 @@ def check_model_reference(model: str) -> None:
             raise UniRewardError(f"folder {model!r} holds no checkpoint: there is no config.json in it")
     elif model.count("/") != 1 or model.startswith((".", "/", "~")) or ":" in model:
         names = ", ".join(sorted(plugins.judges()))
+        near = difflib.get_close_matches(model, plugins.judges(), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UniRewardError(
-            f"{model!r} names no judge. Give a judge's name ({names}), a checkpoint id such as "
+            f"{model!r} names no judge.{hint} Give a judge's name ({names}), a checkpoint id such as "
             "'CodeGoat24/UnifiedReward-2.0-qwen3vl-8b', a folder that exists, 'vllm:ID', or a server's URL 'http://HOST:PORT/v1'"
         )
 

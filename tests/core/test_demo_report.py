@@ -122,8 +122,8 @@ def test_report_shows_candidates_of_every_grade_with_score_truth_and_words() -> 
     for grade in ("right", "half right", "wrong"):
         assert f"score 1.00, checker: {grade}" in html
     assert html.count("the judge&#x27;s own words") >= 2 * 3 + 2 * 2 * 3
-    assert "✗ not as the checker" in html
-    assert "✓ as the checker" in html
+    assert "✗ graded otherwise than by the checker" in html
+    assert "✓ graded as by the checker" in html
 
 
 def test_report_shows_a_reply_without_a_verdict() -> None:

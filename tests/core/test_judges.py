@@ -26,7 +26,7 @@ from unireward_plugins import (
 from unireward_plugins.backends.vllm import VllmBackend
 from unireward_plugins.cache import VerdictCache
 from unireward_plugins.families import FAMILIES
-from unireward_plugins.judges import ModelJudge, average_of_orders
+from unireward_plugins.judges import ModelJudge, ask, average_of_orders
 from unireward_plugins.media import FrameRule
 from unireward_plugins.plugins import find_rubric
 from unireward_plugins.testing import ScriptedBackend
@@ -331,3 +331,13 @@ def test_what_the_chat_template_is_told_is_part_of_the_revision(tmp_path: Path) 
     assert isinstance(plain, ModelJudge)
     assert isinstance(told, ModelJudge)
     assert told.backend.revision == f'{plain.backend.revision} {{"enable_thinking": false}}'
+
+
+def test_what_is_no_verdict_is_named_with_the_judge_that_gave_it() -> None:
+    with pytest.raises(UniRewardError, match=r"gave 0\.5 where a Verdict belongs"):
+        ask(lambda cases: [0.5] * len(cases), [Case("a dog", (picture(1),))])  # type: ignore[list-item,misc]
+
+
+def test_a_misspelt_judge_gets_its_neighbour() -> None:
+    with pytest.raises(UniRewardError, match=r"'shaeps' names no judge\. Did you mean 'shapes'\?"):
+        load_judge("shaeps")

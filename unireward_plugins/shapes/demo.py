@@ -55,6 +55,10 @@ def run_demo(
         )
     if output.is_dir():
         raise UniRewardError(f"the report cannot be written: {output} is a folder. Give the path of a file")
+    if not output.absolute().parent.is_dir():
+        raise UniRewardError(
+            f"the report cannot be written: there is no folder {output.absolute().parent}. Make it first"
+        )
     watch("starting", 0)
     with needs_extra("the demonstration", "trl"):
         import torch

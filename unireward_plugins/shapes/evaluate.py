@@ -16,7 +16,8 @@ from pathlib import Path
 from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.shapes import load_from
-from unireward_plugins.shapes.data import CELLS, Item, draw_items
+from unireward_plugins.shapes.data import CELLS, AnswerItem, Item, draw_items
+from unireward_plugins.shapes.questions import read_answer
 from unireward_plugins.shapes.render import render
 from unireward_plugins.types import Case, Judge, Verdict
 
@@ -152,6 +153,23 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def answers_by_kind(judge: Judge, *, items: int = 2000, seed: int = 31) -> dict[str, dict[int, Share]]:
+    """What matters in a reward: how often each kind of answer to a question is scored 1, 3 and 5, judged alone.
+
+    The kinds are right, half right (a false detail), well-formed and wrong, and junk, which no reading makes sense of.
+    """
+    drawn = draw_items(CELLS["image understanding, point"], items, seed=seed)
+    scored: dict[str, list[int | None]] = {}
+    for item, verdict in zip(drawn, judge(cases_of(drawn, seed=[seed, 0])), strict=True):
+        assert isinstance(item, AnswerItem)
+        well_formed = read_answer(item.answers[0]) is not None
+        kind = {5: "right", 3: "half right"}.get(item.grades[0], "well-formed and wrong" if well_formed else "junk")
+        scored.setdefault(kind, []).append(None if verdict.scores is None else round(1 + 4 * verdict.scores[0]))
+    return {
+        kind: {score: _share(one == score for one in scores) for score in (5, 3, 1)} for kind, scores in scored.items()
+    }
+
+
 def _share(hits: Iterable[bool]) -> Share:
     counted = list(hits)
     return Share(sum(counted), len(counted))
@@ -163,9 +181,15 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, help="a folder that train_judge left (default: the embedded judge)")
     parser.add_argument("--items", type=int, default=1000, help="fresh items in each cell (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=FRESH_SEED, help="another seed, other items")
+    parser.add_argument("--answers", action="store_true", help="how answers of each kind are scored, instead")
     arguments = parser.parse_args()
     judge = load_from(arguments.judge, name=str(arguments.judge)) if arguments.judge else load_judge("shapes")
-    print(table(evaluate(judge, items=arguments.items, seed=arguments.seed)))
+    if arguments.answers:
+        for kind, shares in answers_by_kind(judge).items():
+            counts = ", ".join(f"{share.value:.1%} scored {score}" for score, share in shares.items())
+            print(f"{kind} ({shares[5].trials}): {counts}")
+    else:
+        print(table(evaluate(judge, items=arguments.items, seed=arguments.seed)))
 
 
 if __name__ == "__main__":

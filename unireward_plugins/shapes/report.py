@@ -108,7 +108,11 @@ def card(judged: Judged) -> str:
         said = words(judged.verdict)
     else:
         said = words(judged.verdict, "in this order") + words(judged.swapped, "in the other order")
-    kind, mark = ("right", "✓ as the checker") if judged.agrees else ("wrong", "✗ not as the checker")
+    kind, mark = (
+        ("right", "✓ graded as by the checker")
+        if judged.agrees
+        else ("wrong", "✗ graded otherwise than by the checker")
+    )
     return (
         f'<article class="case"><p class="asked">{escape(asked)}</p><div class="body">{body}</div>{said}'
         f'<footer class="{kind}">{mark}</footer></article>\n'

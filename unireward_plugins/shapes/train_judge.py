@@ -85,7 +85,7 @@ class Plan:
     judging_batch: int = 24
     rate: float = 3e-3
     """The highest learning rate while looking and judging."""
-    polishing_steps: int = 3500
+    polishing_steps: int = 5500
     polishing_rate: float = 2e-3
 
     @property

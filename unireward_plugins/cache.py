@@ -121,9 +121,11 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def _is_ready(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the file is a verdict cache already; it may still be empty, and is an error if it is anything else."""
+    # In this order: a file that another process makes ready between two of these lines is never taken for a stranger,
+    # because its mark is written together with its table.
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application == APPLICATION_ID and schema != SCHEMA_VERSION:
         raise UniRewardError(
             f"the verdict cache '{path}' has schema {schema}, this release reads schema {SCHEMA_VERSION}. Name another "

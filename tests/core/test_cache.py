@@ -328,3 +328,11 @@ def test_another_release_reads_replies_anew(monkeypatch: pytest.MonkeyPatch) -> 
     now = key()
     monkeypatch.setattr(cache_module, "_package_version", lambda: "99.0")
     assert key() != now
+
+
+def test_threads_that_make_the_file_together_never_take_it_for_a_stranger(tmp_path: Path) -> None:
+    for attempt in range(20):
+        cache = VerdictCache(tmp_path / f"{attempt}.sqlite")
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(cache.put, [{str(writer): Verdict((0.5,))} for writer in range(8)]))
+        assert len(cache.get(map(str, range(8)))) == 8

@@ -37,18 +37,28 @@ def load_pipeline(ref: str | Path | Pipeline) -> Pipeline:
         return ref
     source = source_of(str(ref))
     with needs_extra("loading a diffusers pipeline", "diffusers"):
-        from diffusers import DiffusionPipeline, __version__
-
         from unireward_plugins.backends.checkpoint import default_device, default_dtype
     device = default_device()
-    dtype = "dtype" if Version(__version__) >= Version("0.42") else "torch_dtype"
-    try:
-        pipeline = DiffusionPipeline.from_pretrained(source, **{dtype: default_dtype(device)})
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
-        raise BackendError(f"pipeline {str(ref)!r} cannot be loaded: {error}") from error
-    pipeline.set_progress_bar_config(disable=True)
-    loaded: Pipeline = pipeline.to(device)
+    loaded: Pipeline = open_pipeline(source, default_dtype(device)).to(device)
     return loaded
+
+
+def open_pipeline(source: str | Path, dtype: torch.dtype | Mapping[str, torch.dtype], **components: Any) -> Any:
+    """The pipeline in a folder or on the Hub, on the CPU and without progress bars.
+
+    `dtype` is one for all or one by component, with `"default"` for the others; `components` take the place of those
+    that are stored, or are `None` for those to leave out. Raises `BackendError` where it cannot be loaded.
+    """
+    with needs_extra("loading a diffusers pipeline", "diffusers"):
+        from diffusers import DiffusionPipeline, __version__
+    name = "dtype" if Version(__version__) >= Version("0.42") else "torch_dtype"
+    given = dict(dtype) if isinstance(dtype, Mapping) else dtype
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(source, **{name: given}, **components)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
+        raise BackendError(f"pipeline {str(source)!r} cannot be loaded: {error}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def source_of(ref: str) -> str:

@@ -20,6 +20,7 @@ from typing import Literal, TypeAlias, get_args
 
 from diffusers_ext.sample import Sample
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
+from unireward_plugins.games import Game
 from unireward_plugins.judges import BothOrders, ModelJudge, ask
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
@@ -65,27 +66,6 @@ class Drawn:
     def case(self, *candidates: int) -> Case:
         """These candidates, in this order."""
         return Case(self.prompt, tuple(self.media[candidate] for candidate in candidates))
-
-
-@dataclass(frozen=True, slots=True)
-class Game:
-    """A comparison of two candidates, asked in both orders."""
-
-    first: int
-    second: int
-    verdict: Verdict
-
-    @property
-    def share(self) -> float | None:
-        """The share of the point that went to the first, from 0 to 1; `None` where there is no verdict."""
-        return None if self.verdict.scores is None else self.verdict.scores[0]
-
-    @property
-    def winner(self) -> int | None:
-        """The candidate that got more than half of the point, if one did."""
-        if self.share is None or self.share == 0.5:
-            return None
-        return self.first if self.share > 0.5 else self.second
 
 
 @dataclass(frozen=True, slots=True)

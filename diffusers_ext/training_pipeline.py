@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from packaging.version import Version
 from torch import Tensor, nn
 
 from diffusers_ext.families import adapter_for
 from diffusers_ext.families.adapter import Adapter
-from diffusers_ext.load_pipeline import source_of
+from diffusers_ext.load_pipeline import open_pipeline, source_of
 from unireward_plugins.errors import BackendError, UniRewardError, needs_extra
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ DENOISERS = ("transformer", "transformer_2")
 
 
 def local_folder(ref: str) -> Path:
-    """The folder of a pipeline: an embedded one, one's own, or a snapshot from the Hub, fetched if need be."""
+    """The folder of a pipeline: one's own, or a snapshot from the Hub, fetched if need be."""
     source = source_of(ref)
     if Path(source).is_dir():
         return Path(source)
@@ -50,7 +49,7 @@ def load_adapter(folder: Path, denoiser: str | None, dtype: torch.dtype, *, whol
     dtypes = {"default": dtype, "vae": torch.float32}
     if whole:
         dtypes |= dict.fromkeys(("unet", *DENOISERS), torch.float32)
-    return adapter_for(_load(folder, dtypes, **dict.fromkeys(left)), denoiser)
+    return adapter_for(open_pipeline(folder, dtypes, **dict.fromkeys(left)), denoiser)
 
 
 def encoders_to(adapter: Adapter, device: torch.device) -> None:
@@ -115,9 +114,7 @@ def compile_blocks(denoiser: Any, frozen: Any) -> None:
 
 def sampling_pipeline(folder: Path, name: str, denoiser: nn.Module, dtype: torch.dtype, device: torch.device) -> Any:
     """The whole pipeline, loaded anew, around a denoiser that is being trained."""
-    pipeline = _load(folder, {"default": dtype}, **{name: denoiser})
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    return open_pipeline(folder, dtype, **{name: denoiser}).to(device)
 
 
 def save_whole(folder: Path, name: str, weights: Mapping[str, Tensor], target: Path) -> None:
@@ -125,16 +122,6 @@ def save_whole(folder: Path, name: str, weights: Mapping[str, Tensor], target: P
 
     In 16 bits a fine-tune of small steps would be rounded away.
     """
-    pipeline = _load(folder, {"default": torch.float32})
+    pipeline = open_pipeline(folder, torch.float32)
     getattr(pipeline, name).load_state_dict(weights)
     pipeline.save_pretrained(target)
-
-
-def _load(folder: Path, dtypes: Mapping[str, torch.dtype], **components: Any) -> Any:
-    with needs_extra("training a diffusers pipeline", "diffusers"):
-        from diffusers import DiffusionPipeline, __version__
-    dtype = "dtype" if Version(__version__) >= Version("0.42") else "torch_dtype"
-    try:
-        return DiffusionPipeline.from_pretrained(folder, **{dtype: dict(dtypes)}, **components)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
-        raise BackendError(f"pipeline {str(folder)!r} cannot be loaded: {error}") from error

@@ -17,25 +17,12 @@ from unireward_plugins.cli.cases import Files, Row, check_judged
 from unireward_plugins.cli.options import JudgeChoice, case_options, judge_options, output_options
 from unireward_plugins.cli.output import Table, number, progress, show_json, show_table
 from unireward_plugins.cli.verdicts import as_record, explain_unread
-from unireward_plugins.types import Judge, Verdict
+from unireward_plugins.games import Game
+from unireward_plugins.types import Judge
 
 Format = Literal["round-robin", "swiss", "knockout"]
 
 FORMATS: tuple[Format, ...] = ("round-robin", "swiss", "knockout")
-
-
-@dataclass(frozen=True, slots=True)
-class Game:
-    """One comparison: the numbers of the two candidates, and what the judge said of them in this order."""
-
-    first: int
-    second: int
-    verdict: Verdict
-
-    @property
-    def share(self) -> float | None:
-        """The share of the point that went to the first; `None` where there is no verdict."""
-        return None if self.verdict.scores is None else self.verdict.scores[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,28 @@
+"""A comparison of two candidates and what a judge said of them; `tournament` takes their numbers and shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unireward_plugins.types import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """One comparison: the numbers of the two candidates, and the verdict on them in this order."""
+
+    first: int
+    second: int
+    verdict: Verdict
+
+    @property
+    def share(self) -> float | None:
+        """The share of the point that went to the first, from 0 to 1; `None` where there is no verdict."""
+        return None if self.verdict.scores is None else self.verdict.scores[0]
+
+    @property
+    def winner(self) -> int | None:
+        """The candidate that got more than half of the point, if one did."""
+        if self.share is None or self.share == 0.5:
+            return None
+        return self.first if self.share > 0.5 else self.second

@@ -42,7 +42,7 @@ from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Case, Judge, Query, Reply, Verdict
 
 JUDGE = Path(train_judge.__file__).parent / "judge"
-TINY = Plan(looking_steps=4, judging_steps=5, polishing=((2, 1e-3), (1, 1e-3)), looking_batch=8, judging_batch=2)
+TINY = Plan(looking_steps=4, judging_steps=8, tricky_steps=3, looking_batch=8, judging_batch=2)
 RED_CIRCLE = Scene((Shape("circle", "red", "small"),))
 BLUE_CROSS = Scene((Shape("cross", "blue", "large", "bottom right"),))
 RED_SQUARE = Scene((Shape("square", "red", "small"),))
@@ -267,7 +267,7 @@ def test_the_seed_decides_the_weights() -> None:
 
 
 def test_training_lowers_the_loss_of_looking_and_of_judging() -> None:
-    training = Training(Plan(looking_steps=20, judging_steps=30, polishing=(), looking_batch=32, judging_batch=4))
+    training = Training(Plan(looking_steps=20, judging_steps=40, tricky_steps=0, looking_batch=32, judging_batch=4))
     losses = list(training.run())
     assert np.mean(losses[15:20]) < 0.85 * np.mean(losses[:5])
     assert np.mean(losses[-15:]) < 0.85 * np.mean(losses[20:23])
@@ -303,11 +303,11 @@ def test_the_shipped_judge_reads_the_lessons_of_today(processor: Any) -> None:
 def test_the_shipped_judge_judges_well(card: Card, cell: str) -> None:
     """The model card's table holds the shares; with 60 items, chance alone moves them by several per cent."""
     row = card.verdicts[cell]
-    assert row.right.value >= 0.7
+    assert row.right.value >= 0.8
     assert row.unread.value <= 0.02
-    assert row.flips.hits <= 0.35 * row.flips.trials
+    assert row.flips.hits <= 0.2 * row.flips.trials
     if cell.endswith("point"):
-        assert row.correlation.value >= 0.5
+        assert row.correlation.value >= 0.75
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -320,7 +320,7 @@ def test_the_shipped_judge_scores_dimensions_and_thinks(card: Card) -> None:
         assert all(row.exact.value >= 0.75 for row in rows.values())
     for row in card.think.values():
         assert row.right.trials == 15
-        assert row.right.hits >= 9
+        assert row.right.hits >= 10
         assert row.unread.hits <= 1
 
 
@@ -349,7 +349,7 @@ def test_the_shipped_judge_gives_junk_the_lowest_score_and_the_truth_the_highest
         return [verdict.scores[0] for verdict in judge(cases) if verdict.scores]
 
     assert sum(value == 0 for value in score(JUNK)) >= 0.8 * len(JUNK)
-    assert score(right) == [1.0] * len(right)
+    assert sum(value == 1 for value in score(right)) >= len(right) - 1
 
 
 @pytest.mark.slow

@@ -21,10 +21,15 @@ VISION_WIDTH = 128
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-    "{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
-    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
+    "{% if message.content is string %}{{ message.content }}{% else %}"
+    "{% set images = message.content | selectattr('type', 'equalto', 'image') | list %}"
+    "{% set shown = namespace(images=0) %}{% for part in message.content %}{% if part.type == 'image' %}"
+    "{% set shown.images = shown.images + 1 %}{% if images | length > 1 %}{{ shown.images }}{% endif %}<image>"
+    "{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+"""Of several pictures each has its number before it: without that, a network of this size mixes up the places of the
+second one, whose tokens look like those of the first."""
 
 
 def build_processor(texts: Iterable[str]) -> Any:
@@ -107,7 +112,9 @@ def pixel_values(pictures: Pictures) -> torch.Tensor:
 
 def chat(question: str, *, images: int) -> str:
     """What the processor makes of one user turn with so many images before the question."""
-    return f"{TURN}user\n{IMAGE * (IMAGE_TOKENS * images)}{question}{END}\n{TURN}assistant\n"
+    numbers = [""] if images == 1 else range(1, images + 1)
+    shown = "".join(f"{number}{IMAGE * IMAGE_TOKENS}" for number in numbers)
+    return f"{TURN}user\n{shown}{question}{END}\n{TURN}assistant\n"
 
 
 def image_tokens(model: Any, pictures: Pictures) -> torch.Tensor:

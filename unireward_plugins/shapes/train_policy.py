@@ -80,7 +80,7 @@ def careless_answer(shape: Shape, question: Question, rng: Random) -> str:
 
 def train(*, seed: int, tell: Callable[[str], None] = print) -> Policy:
     """The base policy, from random weights."""
-    looking = Training(Plan(seed=seed, looking_steps=LOOKING_STEPS, judging_steps=0, polishing=()))
+    looking = Training(Plan(seed=seed, looking_steps=LOOKING_STEPS, judging_steps=0, tricky_steps=0))
     policy = Policy(looking.model, looking.processor)
     report("looking", looking.run(), LOOKING_STEPS, tell)
     report("speaking", learn_to_speak(policy, seed=seed), SPEAKING_STEPS, tell)

@@ -6,25 +6,19 @@ save_pairs(sifted.pairs, "pairs", judge="shapes", dropped=sifted.counts)
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hub import schema
+from hub.asked import Known, Making
+from hub.card_pictures import draw_examples, draw_histogram
 from hub.cards import pairs_card
+from hub.clips import suffix_of
+from hub.folders import digest_of, new_folder, write_rows
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.pairs import Pair
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-SHARD_BYTES = 500_000_000
-"""A file of this size is closed and the next one begun: the shard size of `datasets.push_to_hub`."""
+from unireward_plugins.types import Task
 
 
 def save_pairs(
@@ -34,68 +28,82 @@ def save_pairs(
     judge: str,
     rubric: str = "",
     dropped: Mapping[str, int] | None = None,
+    known: Sequence[Known] | None = None,
+    making: Making | None = None,
+    clips: schema.Clips = "frames",
 ) -> Path:
-    """Write pairs of one task as parquet files with a dataset card, and return the folder.
+    """Write pairs of one task as a dataset with a card, and return the folder.
 
     `judge` and `rubric` say who preferred and by what; both become columns. `dropped` counts what gave no pair, by
-    reason (`Sifted.counts`), for the card. The folder appears as a whole or not at all, and what is there is never
-    overwritten. Columns are described in `hub.schema`. Raises `UniRewardError` where the folder is taken, there is no
-    pair or there are several tasks, `UnsupportedCase` where pairs of the task cannot be stored, and `MediaError` where
-    a picture cannot be read.
+    reason (`Sifted.counts`), for the card. `known` holds for each pair what else is known of it (aspects, seeds, ...;
+    `Asked.known`), `making` what is known of them all (`Asked.making`). `clips` says how generated clips are stored
+    (see `hub.schema`). The folder appears as a whole or not at all, and what is there is never overwritten. Raises
+    `UniRewardError` where the folder is taken, there is no pair or there are several tasks, and `MediaError` where a
+    picture or clip cannot be read.
     """
-    target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UniRewardError(f"{str(target)!r} exists and is not empty: choose another folder or delete it first")
+    task = _task(pairs)
+    facts = list(known) if known is not None else [None] * len(pairs)
+    if len(facts) != len(pairs):
+        raise UniRewardError(f"there must be one Known for each pair, got {len(facts)} for {len(pairs)} pairs")
+    extra = schema.known_columns([fact for fact in facts if fact is not None])
+    with new_folder(folder) as growing:
+        rows: Iterator[dict[str, Any]] = (
+            schema.row(pair, judge=judge, rubric=rubric, known=fact, clips=clips)
+            for pair, fact in zip(pairs, facts, strict=True)
+        )
+        columns = schema.features(task, known=extra, clips=clips).arrow_schema
+        if clips == "beside":
+            rows = _files_beside(rows, growing)
+            files = _write_beside(rows, columns, growing)
+        else:
+            files = write_rows(rows, columns, growing, at_once=schema.rows_at_once(task))
+        card = pairs_card(
+            task,
+            files=files,
+            count=len(pairs),
+            judge=judge,
+            rubric=rubric,
+            dropped=dropped,
+            more={name: schema.KNOWN[name] for name in extra},
+            making=making,
+            histogram=draw_histogram(pairs, growing),
+            examples=draw_examples(pairs, growing),
+            clips=clips,
+        )
+        (growing / "README.md").write_text(card, encoding="utf-8")
+    return Path(folder)
+
+
+def _task(pairs: Sequence[Pair]) -> Task:
     tasks = {schema.task_of(pair) for pair in pairs}
     if len(tasks) != 1:
         raise UniRewardError(f"a folder holds pairs of one task, got {', '.join(sorted(tasks)) or 'no pair'}")
-    (task,) = tasks
-    target.parent.mkdir(parents=True, exist_ok=True)
-    growing = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
-    try:
-        (growing / "data").mkdir(parents=True)
-        rows = (schema.row(pair, judge=judge, rubric=rubric) for pair in pairs)
-        _write_shards(rows, schema.features(task).arrow_schema, growing / "data", at_once=schema.rows_at_once(task))
-        files = f"data/{_name_by_content(growing / 'data')}"
-        card = pairs_card(task, files=files, count=len(pairs), judge=judge, rubric=rubric, dropped=dropped)
-        (growing / "README.md").write_text(card, encoding="utf-8")
-        if target.exists():
-            target.rmdir()
-        growing.rename(target)
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
-    return target
+    return tasks.pop()
 
 
-def _write_shards(rows: Iterator[dict[str, Any]], columns: pa.Schema, folder: Path, *, at_once: int) -> None:
+def _files_beside(rows: Iterator[dict[str, Any]], folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows with the names of files in place of the clips, the files written one after the other."""
+    (folder / "data" / "train").mkdir(parents=True)
+    for number, row in enumerate(rows):
+        for role in ("chosen", "rejected"):
+            content = row.pop(role)["bytes"]
+            name = f"{number:06}-{role}{suffix_of(content)}"
+            (folder / "data" / "train" / name).write_bytes(content)
+            row[f"{role}_file_name"] = name
+        yield row
+
+
+def _write_beside(rows: Iterator[dict[str, Any]], columns: Any, folder: Path) -> str:
+    """Write the table of a videofolder beside its clips, and return the pattern that finds both."""
     import pyarrow as pa
-    from pyarrow.parquet import ParquetWriter
+    from pyarrow import parquet
 
-    names = (folder / f"{number:05}.parquet" for number in count())
-    written = SHARD_BYTES
-    with ExitStack() as shard:
-        while group := list(islice(rows, at_once)):
-            if written >= SHARD_BYTES:
-                shard.close()
-                writer = shard.enter_context(ParquetWriter(next(names), columns))
-                written = 0
-            table = pa.Table.from_pylist(group, schema=columns)
-            writer.write_table(table)
-            written += table.nbytes
-
-
-def _name_by_content(folder: Path) -> str:
-    """Put a digest of the shards into their names, and return the pattern that finds them all.
-
-    `datasets` caches a folder by its path and by the patterns in its card, not by what the files hold: without this,
-    whoever makes another set of pairs at the same path would go on loading the first one from their cache.
-    """
-    digest = hashlib.sha256()
-    shards = sorted(folder.iterdir())
-    for shard in shards:
-        with shard.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    name = f"train-{digest.hexdigest()[:12]}"
-    for shard in shards:
-        shard.rename(folder / f"{name}-{shard.name}")
-    return f"{name}-*.parquet"
+    names = [pa.field(f"{role}_file_name", pa.string()) for role in ("chosen", "rejected")]
+    # The names become columns of clips, so the types that `datasets` notes in a schema would not be those it finds.
+    table = pa.Table.from_pylist(list(rows), schema=pa.schema([*names, *columns], metadata=None))
+    data = folder / "data" / "train"
+    parquet.write_table(table, data / "metadata.parquet")
+    # The folder's name changes with its content: see `folders._name_by_content`.
+    named = data.with_name(f"train-{digest_of(sorted(data.iterdir()))}")
+    data.rename(named)
+    return f"data/{named.name}/*"

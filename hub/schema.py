@@ -1,24 +1,44 @@
-"""The columns of preference pairs: plain parquet that `datasets` decodes by itself and that trainers read unchanged.
+"""The columns of preference data: plain parquet that `datasets` decodes by itself and that trainers read unchanged.
 
 Pairs of pictures carry the columns of diffusers' Diffusion-DPO scripts (and of Pick-a-Pic) beside the decoded ones.
-Pairs of clips are lists of frames, which is what pipelines give and take: every frame to the pixel, and nothing but
-Pillow to decode it. Pairs of answers are conversations with an `images` column, which TRL's `DPOTrainer` takes for
-vision-language models.
+Pairs of answers are conversations with an `images` column, which TRL's `DPOTrainer` takes for vision-language models;
+a clip that a question is about is there as frames.
+
+Pairs of clips come in three forms (`Clips`):
+
+* `frames`: lists of frames, which is what pipelines give and take. Every frame to the pixel, nothing but Pillow to
+  decode it, shown by the Hub's viewer; large.
+* `embedded`: the bytes of video files in the rows. Nothing decodes them unasked, so they load without a video decoder;
+  `cast_column("chosen", Video())` decodes them where there is one (torchcodec).
+* `beside`: video files beside a table that names them, `datasets`' videofolder. Rows are decoded clips where there is
+  a decoder; where there is none they are paths, after `.cast_column("chosen", Video(decode=False))`, or
+  `.decode(False)` where rows are streamed. For long clips.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from unireward_plugins.errors import UnsupportedCase, needs_extra
-from unireward_plugins.media import FrameRule, Media
+from hub.asked import Known
+from hub.clips import AtMost, clip_file, frames_of
+from unireward_plugins.errors import UniRewardError, needs_extra
+from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
 from unireward_plugins.types import Candidate, Task
 
 if TYPE_CHECKING:
     from datasets import Features
+
+__all__ = ["COLUMNS", "KNOWN", "Clips", "features", "frames_of", "known_columns", "row", "rows_at_once", "task_of"]
+
+Clips: TypeAlias = Literal["frames", "embedded", "beside"]
+"""How generated clips are stored."""
+
+FRAMES_SHOWN = 8
+"""The most frames of a clip that a question is about: as many as UnifiedReward's rubrics for clips look at."""
 
 JUDGED = {
     "chosen_score": "the judge's score of the chosen candidate, as a grade from 0 to 1 or as its share of the pair",
@@ -26,6 +46,12 @@ JUDGED = {
     "margin": "chosen_score - rejected_score, above 0",
     "judge": "what judged",
     "rubric": "the rubric that it was asked by; empty where it chose by itself",
+}
+
+ANSWERS = {
+    "chosen": "the preferred answer, as a conversation",
+    "rejected": "the other answer, as a conversation",
+    **JUDGED,
 }
 
 COLUMNS: Mapping[Task, Mapping[str, str]] = {
@@ -41,7 +67,7 @@ COLUMNS: Mapping[Task, Mapping[str, str]] = {
     },
     "video_generation": {
         "prompt": "the caption",
-        "chosen": "the preferred clip, as the list of its frames",
+        "chosen": "the preferred clip",
         "rejected": "the other clip, likewise",
         **JUDGED,
         "caption": "the prompt again",
@@ -56,12 +82,24 @@ COLUMNS: Mapping[Task, Mapping[str, str]] = {
     "image_understanding": {
         "prompt": "the question, as a conversation",
         "images": "the pictures that it is about",
-        "chosen": "the preferred answer, as a conversation",
-        "rejected": "the other answer, as a conversation",
-        **JUDGED,
+        **ANSWERS,
+    },
+    "video_understanding": {
+        "prompt": "the question, as a conversation",
+        "images": f"the clip that it is about, as up to {FRAMES_SHOWN} evenly spaced frames",
+        **ANSWERS,
     },
 }
-"""What each column holds, for each task whose pairs can be stored."""
+"""What each column holds, for each task."""
+
+KNOWN: Mapping[str, str] = {
+    "aspects": "the numbers behind the scores, on the rubric's own scale: a list of `name`, `chosen`, `rejected`",
+    "orders_agree": "whether the judge preferred the same candidate when it was asked the other way round",
+    "chosen_seed": "the seed that the chosen candidate was drawn from",
+    "rejected_seed": "the seed of the rejected candidate",
+    "origin": "where both come from, as JSON",
+}
+"""What is stored beside where it is known of any pair of the set (`hub.asked.Known`)."""
 
 PICTURE_ROWS, CLIP_ROWS = 32, 1
 """Rows encoded and written at a time: what the memory holds, and what a viewer loads at once. A pair of clips may well
@@ -69,11 +107,8 @@ have a hundred megabytes."""
 
 
 def task_of(pair: Pair) -> Task:
-    """The pair's task; raises `UnsupportedCase` where its pairs cannot be stored."""
-    task = pair.case.task
-    if task not in COLUMNS:
-        raise UnsupportedCase(f"pairs of {task} cannot be stored as rows; those of {', '.join(COLUMNS)} can")
-    return task
+    """The pair's task; raises `UnsupportedCase` where there is none."""
+    return pair.case.task
 
 
 def rows_at_once(task: Task) -> int:
@@ -81,16 +116,27 @@ def rows_at_once(task: Task) -> int:
     return CLIP_ROWS if task == "video_generation" else PICTURE_ROWS
 
 
-def features(task: Task) -> Features:
-    """The type of every column, for `datasets`."""
+def known_columns(known: Sequence[Known]) -> tuple[str, ...]:
+    """The columns of `KNOWN` that carry something: a column without a value says nothing."""
+    cells = [known_cells(one) for one in known]
+    return tuple(name for name in KNOWN if any(cell[name] not in (None, []) for cell in cells))
+
+
+def features(task: Task, *, known: Sequence[str] = (), clips: Clips = "frames") -> Features:
+    """The type of every column, for `datasets`; `known` names those of `KNOWN` that there are.
+
+    Clips that lie beside the rows are columns of the folder and not of the table, so they are not among these.
+    """
     with needs_extra("storing pairs", "hub"):
-        from datasets import Features, Image, List, Value
+        from datasets import Features, Image, List, Value, Video
 
     picture, text, number = Image(), Value("string"), Value("float64")
     turns = List({"role": text, "content": text})
-    candidate = {"image_understanding": turns, "video_generation": List(picture)}.get(task, picture)
+    clip = List(picture) if clips == "frames" else Video(decode=False)
+    is_about = task.endswith("understanding")
+    candidate = turns if is_about else clip if task == "video_generation" else picture
     types = {
-        "prompt": turns if task == "image_understanding" else text,
+        "prompt": turns if is_about else text,
         "images": List(picture),
         "chosen": candidate,
         "rejected": candidate,
@@ -99,17 +145,28 @@ def features(task: Task) -> Features:
         "jpg_0": Value("binary"),
         "jpg_1": Value("binary"),
         "caption": text,
+        "aspects": List({"name": text, "chosen": number, "rejected": number}),
+        "orders_agree": Value("bool"),
+        "chosen_seed": Value("int64"),
+        "rejected_seed": Value("int64"),
+        "origin": text,
     }
-    return Features({name: types.get(name, number) for name in COLUMNS[task]})
+    names = [name for name in COLUMNS[task] if clips != "beside" or name not in ("chosen", "rejected")]
+    return Features({name: types.get(name, number) for name in (*names, *known)})
 
 
-def row(pair: Pair, *, judge: str, rubric: str) -> dict[str, Any]:
-    """The pair as a row of its task, pictures and frames encoded without loss."""
+def row(pair: Pair, *, judge: str, rubric: str, known: Known | None = None, clips: Clips = "frames") -> dict[str, Any]:
+    """The pair as a row of its task: pictures and frames encoded without loss, clips as `clips` says.
+
+    Clips that lie beside the rows are given as their bytes. With `known`, the columns of `KNOWN` are there as well.
+    """
     task = task_of(pair)
-    chosen, rejected = _cell(pair.chosen), _cell(pair.rejected)
+    if clips != "frames" and task != "video_generation":
+        raise UniRewardError(f"clips={clips!r} is for pairs of generated clips; these are pairs of {task}")
+    chosen, rejected = cell(pair.chosen, clips), cell(pair.rejected, clips)
     values: dict[str, Any] = {
-        "prompt": [{"role": "user", "content": pair.prompt}] if task == "image_understanding" else pair.prompt,
-        "images": [_cell(media) for media in pair.context],
+        "prompt": question(pair.prompt) if task.endswith("understanding") else pair.prompt,
+        "images": [picture for media in pair.context for picture in shown(media)],
         "chosen": chosen,
         "rejected": rejected,
         "chosen_score": pair.chosen_score,
@@ -121,31 +178,48 @@ def row(pair: Pair, *, judge: str, rubric: str) -> dict[str, Any]:
     }
     if task == "image_generation":
         values |= {"jpg_0": chosen["bytes"], "jpg_1": rejected["bytes"], "label_0": 1.0}
-    return {name: values[name] for name in COLUMNS[task]}
+    return {name: values[name] for name in COLUMNS[task]} | ({} if known is None else known_cells(known))
 
 
-def frames_of(clip: Media) -> tuple[Media, ...]:
-    """Every frame of a clip, in order, as pictures."""
-    return clip.sample(_EveryFrame("linspace", count=1))
+def known_cells(known: Known) -> dict[str, Any]:
+    """The cells of all columns in `KNOWN`."""
+    aspects = [
+        {"name": name, "chosen": chosen, "rejected": rejected} for name, (chosen, rejected) in known.aspects.items()
+    ]
+    origin = None if known.origin is None else json.dumps(known.origin, ensure_ascii=False, sort_keys=True)
+    return {
+        "aspects": aspects,
+        "orders_agree": known.orders_agree,
+        "chosen_seed": known.chosen_seed,
+        "rejected_seed": known.rejected_seed,
+        "origin": origin,
+    }
 
 
-class _EveryFrame(FrameRule):
-    """Picks all frames, however many there are."""
-
-    def indices(self, times: Sequence[float]) -> tuple[int, ...]:
-        return tuple(range(len(times)))
+def question(prompt: str) -> list[dict[str, str]]:
+    """A question as a conversation."""
+    return [{"role": "user", "content": prompt}]
 
 
-def _cell(candidate: Candidate) -> Any:
-    """How `datasets` stores a picture or the frames of a clip, or TRL an answer."""
+def shown(media: Media) -> list[dict[str, Any]]:
+    """What a question or an edit is about, as the cells of a list of pictures."""
+    if media.kind == "image":
+        return [{"bytes": encoded(media, "PNG"), "path": None}]
+    return [{"bytes": encoded(frame, "WEBP"), "path": None} for frame in media.sample(AtMost(FRAMES_SHOWN))]
+
+
+def cell(candidate: Candidate, clips: Clips = "frames") -> Any:
+    """How `datasets` stores a picture, a clip or the frames of one, or TRL an answer."""
     if isinstance(candidate, str):
         return [{"role": "assistant", "content": candidate}]
-    if candidate.kind == "video":
-        return [{"bytes": _encoded(frame, "WEBP"), "path": None} for frame in frames_of(candidate)]
-    return {"bytes": _encoded(candidate, "PNG"), "path": None}
+    if candidate.kind == "image":
+        return {"bytes": encoded(candidate, "PNG"), "path": None}
+    if clips == "frames":
+        return [{"bytes": encoded(frame, "WEBP"), "path": None} for frame in frames_of(candidate)]
+    return {"bytes": clip_file(candidate), "path": None}
 
 
-def _encoded(picture: Media, kind: str) -> bytes:
+def encoded(picture: Media, kind: str) -> bytes:
     """The picture as a file: PNG for those that scripts read by themselves, WebP for frames, which is smaller."""
     buffer = io.BytesIO()
     # This effort takes a third of the default's time and makes the files no larger.

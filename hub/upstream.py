@@ -1,33 +1,30 @@
 """Pairs in the JSON files of CodeGoat24/UnifiedReward's training code, read and written.
 
-Pictures, as `DiffusionDPO` has them, and clips, as `VideoDPO` has them:
+Pictures, as `DiffusionDPO` has them, clips, as `VideoDPO` has them, and answers about a picture or a clip, as
+`preference_data_construction` writes them for the DPO of LLaVA (a clip is a list of frame files there):
 
     {"id": "image_dpo_0", "caption": "...", "jpg_0": "image_0_chosen.png", "jpg_1": "image_0_rejected.png",
      "label_0": 1, "chosen_score": 9, "rejected_score": 4}
     {"id": "000000", "caption": "...", "chosen": "videos/a.mp4", "rejected": "videos/b.mp4",
      "chosen_score": 9, "rejected_score": 4}
+    {"id": "000000", "prompt": "...", "image": "images/000000-0.png", "chosen": "It is red.", "rejected": "It is blue.",
+     "chosen_score": 90, "rejected_score": 40}
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hub.clips import suffix_of, write_clip
+from hub.entries import field, kind_of, media_of, number_of, read_entries
+from hub.folders import new_folder
 from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Dropped, Pair, Sifted
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-FRAMES_PER_SECOND = 8
-"""How fast written clips play: what T2V-Turbo's clips were made for."""
-QUALITY = "10"
-"""x264's constant rate factor: 18 passes for lossless to the eye, lower is better."""
+from unireward_plugins.types import Candidate
 
 
 def read_upstream(file: str | Path, *, media: str | Path | None = None) -> Sifted:
@@ -39,15 +36,9 @@ def read_upstream(file: str | Path, *, media: str | Path | None = None) -> Sifte
     entry and the field where something is missing or not what it should be.
     """
     path = Path(file)
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UniRewardError(f"{str(path)!r} is no JSON file that can be read: {error}") from error
-    if not isinstance(entries, list):
-        raise UniRewardError(f"{path} must hold a list of pairs, got {_kind(entries)}")
     pairs: list[Pair] = []
     dropped: list[Dropped] = []
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(read_entries(path)):
         read = _read_entry(entry, Path(media or path.parent), place=f"{path}, entry {number}")
         if isinstance(read, Pair):
             pairs.append(read)
@@ -57,46 +48,40 @@ def read_upstream(file: str | Path, *, media: str | Path | None = None) -> Sifte
 
 
 def write_upstream(pairs: str | Path, target: str | Path) -> Path:
-    """Write a folder of pairs of pictures or clips as `dpo_data.json` with its pictures or clips, and return its path.
+    """Write a folder of pairs of pictures, clips or answers as `dpo_data.json` with its files, and return its path.
 
-    Pictures become PNG files; clips become MP4 files, which loses a little. The folder `target` appears as a whole or
-    not at all. Raises `UniRewardError` where it is taken, or where `pairs` holds no such pairs.
+    Pictures become PNG files; clips that are stored as frames become MP4 files, which loses a little. The folder
+    `target` appears as a whole or not at all. Raises `UniRewardError` where it is taken, or where `pairs` holds no such
+    pairs.
     """
-    folder = Path(target)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UniRewardError(f"{str(folder)!r} exists and is not empty: choose another folder or delete it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    growing = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
-    try:
-        growing.mkdir()
+    with new_folder(target) as growing:
         entries = [_write_entry(row, number, growing) for number, row in enumerate(_rows(Path(pairs)))]
         (growing / "dpo_data.json").write_text(json.dumps(entries, indent=2, ensure_ascii=False), encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        growing.rename(folder)
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
-    return folder / "dpo_data.json"
+    return Path(target) / "dpo_data.json"
 
 
-def _read_entry(entry: Any, folder: Path, *, place: str) -> Pair | Dropped:
-    if not isinstance(entry, dict):
-        raise UniRewardError(f"{place} must be an object, got {_kind(entry)}")
-    caption = _field(entry, ("caption", "prompt"), place)
+def _read_entry(entry: Mapping[str, Any], folder: Path, *, place: str) -> Pair | Dropped:
+    caption = field(entry, ("caption", "prompt"), place)
     if not isinstance(caption, str):
-        raise UniRewardError(f"{place}: the caption must be a text, got {_kind(caption)}")
+        raise UniRewardError(f"{place}: the caption must be a text, got {kind_of(caption)}")
     label = 1.0
+    context: tuple[Media, ...] = ()
+    candidates: tuple[Candidate, Candidate]
     if "jpg_0" in entry:
-        label = _number(_field(entry, ("label_0",), place), f"{place}, label_0")
-        names = [_field(entry, ("jpg_0",), place), _field(entry, ("jpg_1",), place)]
+        label = number_of(field(entry, ("label_0",), place), f"{place}, label_0")
+        names = [field(entry, ("jpg_0",), place), field(entry, ("jpg_1",), place)]
         names = names if label >= 0.5 else names[::-1]
     else:
-        names = [_field(entry, ("chosen", "jpg_0"), place), _field(entry, ("rejected",), place)]
-    chosen, rejected = (_media(name, folder, place) for name in names)
-    high, low = (_number(entry.get(name, share), f"{place}, {name}") for name, share in _SCORES.items())
+        names = [field(entry, ("chosen", "jpg_0"), place), field(entry, ("rejected",), place)]
+    if "image" in entry:
+        context = (media_of(entry["image"], folder, place),)
+        candidates = (_text(names[0], place), _text(names[1], place))
+    else:
+        candidates = (media_of(names[0], folder, place), media_of(names[1], folder, place))
+    high, low = (number_of(entry.get(name, share), f"{place}, {name}") for name, share in _SCORES.items())
     if label == 0.5 or high <= low:
-        return Dropped(caption, (chosen, rejected), "tie" if label == 0.5 or high == low else "not_better")
-    return Pair(caption, chosen, rejected, high, low)
+        return Dropped(caption, candidates, "tie" if label == 0.5 or high == low else "not_better")
+    return Pair(caption, candidates[0], candidates[1], high, low, context)
 
 
 _SCORES: Mapping[str, float] = {"chosen_score": 1.0, "rejected_score": 0.0}
@@ -111,68 +96,78 @@ def _write_entry(row: Mapping[str, Any], number: int, folder: Path) -> dict[str,
             (folder / name).write_bytes(row[column])
         pictures = {"jpg_0": names[0], "jpg_1": names[1], "label_0": 1}
         return {"id": f"image_dpo_{number}", "caption": row["caption"], **pictures, **scores}
-    (folder / "videos").mkdir(exist_ok=True)
-    clips = {role: f"videos/{number:06}-{role}.mp4" for role in ("chosen", "rejected")}
-    for role, name in clips.items():
-        write_clip(row[role], folder / name)
+    if "images" in row:
+        texts = {role: said(row[role]) for role in ("prompt", "chosen", "rejected")}
+        names = write_pictures(row["images"], folder, number)
+        return {"id": f"{number:06}", "image": names[0] if len(names) == 1 else names, **texts, **scores}
+    clips = {role: write_clip_cell(row[role], folder, f"{number:06}-{role}") for role in ("chosen", "rejected")}
     return {"id": f"{number:06}", "caption": row["caption"], **clips, **scores}
 
 
-def write_clip(frames: Sequence[Image], file: Path) -> None:
-    """Write frames as an H.264 clip."""
-    import av
-
-    width, height = frames[0].size
-    with av.open(file, "w") as container:
-        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": QUALITY})
-        stream.width, stream.height = width, height
-        # The usual format keeps a colour for every two by two pixels, so it takes even sizes alone.
-        stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
-        for frame in frames:
-            picture = av.VideoFrame.from_image(frame.convert("RGB"))  # type: ignore[no-untyped-call]
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+def said(turns: Any) -> str:
+    """The text of a conversation with one turn; a text as it is."""
+    if isinstance(turns, str):
+        return turns
+    if len(turns) != 1:
+        raise UniRewardError(f"a conversation with one turn was expected, got {len(turns)} turns")
+    text: str = turns[0]["content"]
+    return text
 
 
-def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """The rows of a folder of pairs, one after the other."""
+def write_pictures(pictures: Sequence[Any], folder: Path, number: int) -> list[str]:
+    """Write what an entry is about as PNG files, and return their paths below the folder."""
+    (folder / "images").mkdir(exist_ok=True)
+    names = [f"images/{number:06}-{place}.png" for place in range(len(pictures))]
+    for name, picture in zip(names, pictures, strict=True):
+        Media.of(picture).pil().save(folder / name)
+    return names
+
+
+def write_clip_cell(cell: Any, folder: Path, name: str) -> str:
+    """Write a clip of any of the stored forms as a file, and return its path below the folder."""
+    (folder / "videos").mkdir(exist_ok=True)
+    if isinstance(cell, list):
+        write_clip(cell, folder / "videos" / f"{name}.mp4")
+        return f"videos/{name}.mp4"
+    content = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+    file = f"videos/{name}{suffix_of(content)}"
+    (folder / file).write_bytes(content)
+    return file
+
+
+def rows_of(folder: Path) -> Any:
+    """The rows of a folder of pairs, streamed, clips undecoded; `UniRewardError` where there are none."""
     with needs_extra("reading pairs", "hub"):
-        from datasets import load_dataset
+        from datasets import Video, load_dataset
     try:
         rows = load_dataset(str(folder), split="train", streaming=True)
     except (FileNotFoundError, ValueError) as error:
         raise UniRewardError(f"folder {str(folder)!r} holds no pairs that can be loaded: {error}") from error
+    # A folder of files ignores what its columns are cast to when it is streamed, and obeys this.
+    has_clips = any(isinstance(one, Video) for one in (rows.features or {}).values())
+    return rows.decode(enable=False) if has_clips else rows
+
+
+def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
+    rows = rows_of(folder)
     columns = rows.column_names or []
-    media = ["jpg_0", "jpg_1"] if "jpg_0" in columns else ["chosen", "rejected"]
-    if missing := [name for name in ("caption", *media, *_SCORES) if name not in columns]:
+    if "images" in columns and "prompt" in columns:
+        wanted = ["prompt", "images", "chosen", "rejected", *_SCORES]
+        if not isinstance(rows.features["chosen"], Mapping | list) and not hasattr(rows.features["chosen"], "feature"):
+            raise UniRewardError(
+                f"folder {str(folder)!r} holds pairs of edits, for which UnifiedReward's training code has no format"
+            )
+    else:
+        wanted = ["caption", *(["jpg_0", "jpg_1"] if "jpg_0" in columns else ["chosen", "rejected"]), *_SCORES]
+    if missing := [name for name in wanted if name not in columns]:
         raise UniRewardError(
-            f"folder {str(folder)!r} holds no pairs of pictures or clips for captions: it has no column "
+            f"folder {str(folder)!r} holds no pairs of pictures, clips or answers: it has no column "
             f"{', '.join(map(repr, missing))}"
         )
-    yield from rows.select_columns(["caption", *media, *_SCORES])
+    yield from rows.select_columns(wanted)
 
 
-def _field(entry: Mapping[str, Any], names: Sequence[str], place: str) -> Any:
-    for name in names:
-        if name in entry:
-            return entry[name]
-    raise UniRewardError(f"{place} has no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, entry))}")
-
-
-def _media(name: Any, folder: Path, place: str) -> Media:
-    if not isinstance(name, str):
-        raise UniRewardError(f"{place}: a picture or clip is given by its path, got {_kind(name)}")
-    if not (folder / name).is_file():
-        raise UniRewardError(f"{place}: there is no file {str(folder / name)!r}. Say where the files are with media=")
-    return Media.of(folder / name)
-
-
-def _number(value: Any, place: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise UniRewardError(f"{place} must be a number, got {value!r}") from error
-
-
-def _kind(value: object) -> str:
-    return f"a {type(value).__name__}"
+def _text(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise UniRewardError(f"{place}: an answer must be a text, got {kind_of(value)}")
+    return value

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,13 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from huggingface_hub import DatasetCard
 from PIL import Image
 
-import hub.pairs
+import hub.folders
 import hub.schema
-from hub import save_pairs
+from diffusers_ext.preferences import read_preferences
+from hub import Known, Making, save_pairs
+from hub.card_pictures import CHOSEN, REJECTED, histogram, scale
+from hub.cards import on_the_hub
+from hub.clips import frames_of, write_clip
 from tests.tiny_models import build
 from unireward_plugins.errors import MediaError, UniRewardError, UnsupportedCase
 from unireward_plugins.media import Media
@@ -196,6 +203,7 @@ def test_the_card_says_what_is_known_and_tells_the_hub_where_the_files_are(tmp_p
     metadata = yaml.safe_load(header)
     ((file,), (config,)) = [path.name for path in (folder / "data").iterdir()], metadata["configs"]
     pattern = file.replace("-00000.", "-*.")
+    assert metadata["size_categories"] == ["n<1K"]
     assert config == {"config_name": "default", "data_files": [{"split": "train", "path": f"data/{pattern}"}]}
     assert metadata["task_categories"] == ["text-to-image"]
     assert "2 pairs of image generation, preferred by `shapes` by the rubric `r.v1`." in text
@@ -211,7 +219,7 @@ def test_the_card_claims_nothing_about_drops_that_it_was_not_told(tmp_path: Path
 
 def test_many_pairs_go_to_several_files_in_order(tmp_path: Path, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub.schema, "PICTURE_ROWS", 2)
-    monkeypatch.setattr(hub.pairs, "SHARD_BYTES", 1500)
+    monkeypatch.setattr(hub.folders, "SHARD_BYTES", 1500)
     pairs = [Pair(f"{index}", Media.of(RED), Media.of(BLUE), 1.0, 0.0) for index in range(9)]
     folder = save_pairs(pairs, tmp_path / "pairs", judge="shapes")
     assert 1 < len(list((folder / "data").iterdir())) < 5, "five groups of rows, some of them in one file"
@@ -287,11 +295,139 @@ def test_a_kill_in_the_middle_leaves_no_folder_that_looks_whole(tmp_path: Path) 
 
 
 def test_what_cannot_be_stored_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    about = (Media.of([RED, BLUE]),)
-    with pytest.raises(UnsupportedCase, match="pairs of video_understanding cannot be stored"):
-        save_pairs([Pair("What happens?", "It turns.", "Nothing.", 1.0, 0.0, about)], tmp_path / "pairs", judge="x")
+    with pytest.raises(UnsupportedCase, match="no task has candidates of kind"):
+        save_pairs([Pair("What happens?", "It turns.", "Nothing.", 1.0, 0.0)], tmp_path / "pairs", judge="x")
     with pytest.raises(UniRewardError, match="one task, got image_editing, image_generation"):
         save_pairs(GENERATION + EDITING, tmp_path / "pairs", judge="x")
     with pytest.raises(UniRewardError, match="got no pair"):
         save_pairs([], tmp_path / "pairs", judge="x")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_else_is_known_has_columns_where_it_is_known_of_any(tmp_path: Path, load: Any) -> None:
+    from datasets import load_dataset
+
+    known = [Known({"alignment": (4.0, 2.5)}, orders_agree=True, chosen_seed=7, origin={"pipeline": "x"}), Known()]
+    full = save_pairs(GENERATION, tmp_path / "full", judge="x", known=known)
+    some = save_pairs(GENERATION, tmp_path / "some", judge="x", known=[Known(), Known(rejected_seed=3)])
+    first, second = load(full)
+    one, other = load_dataset(str(some), split="train", streaming=True)
+    names = ("aspects", "orders_agree", "chosen_seed", "rejected_seed", "origin")
+    assert [first.get(name, "none") for name in names] == [
+        [{"name": "alignment", "chosen": 4.0, "rejected": 2.5}],
+        True,
+        7,
+        "none",
+        '{"pipeline": "x"}',
+    ]
+    assert [second.get(name, "none") for name in names] == [[], None, None, "none", None]
+    assert [set(row) & set(names) for row in (one, other)] == [{"rejected_seed"}] * 2
+    assert "| `orders_agree` | whether the judge preferred" in (full / "README.md").read_text()
+    with pytest.raises(UniRewardError, match="one Known for each pair, got 1 for 2 pairs"):
+        save_pairs(GENERATION, tmp_path / "x", judge="x", known=known[:1])
+
+
+def test_pairs_about_clips_keep_at_most_eight_frames(tmp_path: Path, load: Any) -> None:
+    long = Media.of([Image.new("RGB", (6, 4), (index, 0, 0)) for index in range(20)])
+    short = Media.of([RED, GREEN, BLUE])
+    pairs = [Pair("What happens?", "It turns.", "Nothing.", 1.0, 0.0, (clip,)) for clip in (long, short)]
+    first, second = load(save_pairs(pairs, tmp_path / "pairs", judge="x"))
+    assert [frame.getpixel((0, 0))[0] for frame in first["images"]] == [0, 2, 5, 8, 10, 13, 16, 19]
+    assert [frame.tobytes() for frame in second["images"]] == [one.tobytes() for one in (RED, GREEN, BLUE)]
+    assert first["chosen"] == [{"role": "assistant", "content": "It turns."}]
+    assert "task_categories:\n- video-text-to-text" in (tmp_path / "pairs" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("clips", ["embedded", "beside"])
+def test_clips_as_files_load_without_a_decoder_plain_and_streamed(tmp_path: Path, clips: Any) -> None:
+    """torchcodec, with which `datasets` decodes clips, is not installed here; PyAV reads what comes."""
+    from datasets import Video, load_dataset
+
+    write_clip([RED] * 3, tmp_path / "red.mp4")
+    pairs = [Pair(f"{number}", Media.of(tmp_path / "red.mp4"), Media.of([BLUE] * 4), 1.0, 0.0) for number in range(3)]
+    folder = save_pairs(pairs, tmp_path / "pairs", judge="x", clips=clips)
+    plain = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    streamed = load_dataset(str(folder), split="train", streaming=True)
+    assert isinstance(plain.features["chosen"], Video)
+    if clips == "beside":
+        plain = plain.cast_column("chosen", Video(decode=False)).cast_column("rejected", Video(decode=False))
+        streamed = streamed.decode(False)
+    for rows in (list(plain), list(streamed)):
+        assert [row["prompt"] for row in rows] == ["0", "1", "2"]
+        chosen, rejected = Media.of(rows[0]["chosen"]), Media.of(rows[0]["rejected"])
+        assert chosen == pairs[0].chosen, "the very bytes of the file"
+        assert [len(frames_of(clip)) for clip in (chosen, rejected)] == [3, 4]
+
+
+@pytest.mark.parametrize("clips", ["embedded", "beside"])
+def test_training_reads_clips_that_are_files(tmp_path: Path, clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    write_clip([RED] * 3, tmp_path / "red.mp4")
+    pairs = [Pair("x", Media.of(tmp_path / "red.mp4"), Media.of([BLUE] * 4), 1.0, 0.0)]
+    found = read_preferences(save_pairs(pairs, tmp_path / "pairs", judge="x", clips=clips))
+    chosen, rejected = found.pair(0)
+    assert chosen == pairs[0].chosen
+    assert len(frames_of(rejected)) == 4
+
+
+def test_only_generated_clips_can_be_files(tmp_path: Path) -> None:
+    with pytest.raises(UniRewardError, match=r"clips='embedded' is for pairs of generated clips; .* image_generation"):
+        save_pairs(GENERATION, tmp_path / "pairs", judge="x", clips="embedded")
+
+
+def test_the_client_of_the_hub_parses_the_card_and_its_pictures_are_there(tmp_path: Path) -> None:
+    pairs = [
+        Pair(f"{number} *a* | <b>`c`\n# d {{e}}", Media.of(RED), Media.of(BLUE), 0.5 + number / 100, 0.25)
+        for number in range(9)
+    ]
+    making = Making("Prompts from **us**.", "cc-by-4.0", asked=40, unread=3, compared=36, flipped=4)
+    folder = save_pairs(pairs, tmp_path / "pairs", judge="a: `b`", making=making)
+    card = DatasetCard((folder / "README.md").read_text())
+    assert (card.data.license, card.data.task_categories) == ("cc-by-4.0", ["text-to-image"])
+    for said in (
+        "preferred by `a: 'b'`.",
+        "Prompts from **us**.",
+        "Unread: 3 of 40 (7.5%) of the verdicts.",
+        "Order flips: 4 of 36 (11.1%) of the comparisons",
+        "| 0 &#42;a&#42; &#124; &#60;b&#62;&#96;c&#96; &#35; d &#123;e&#125; |",
+    ):
+        assert said in card.text
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", card.text)
+    assert shown == ["assets/scores.png", *(f"assets/{n}-{role}.png" for n in range(3) for role in ROLES)]
+    for name in shown:
+        with Image.open(folder / name) as picture:
+            picture.load()
+    assert [re.findall(r"<br>([\d.]+)", line)[0] for line in card.text.splitlines() if "assets/0" in line] == ["0.5"]
+    assert [re.findall(r"<br>([\d.]+)", line)[0] for line in card.text.splitlines() if "assets/2" in line] == ["0.58"]
+
+
+ROLES = ("chosen", "rejected")
+
+
+def test_the_cards_snippet_runs_in_the_folder_and_names_the_set_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = save_pairs(GENERATION, tmp_path / "pairs", judge="x")
+    card = (folder / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["pairs"]["caption"] == ["a red flag", "a {green} flag"]
+    named = on_the_hub(card, "org/pairs")
+    assert 'from datasets import load_dataset\n\npairs = load_dataset("org/pairs", split="train")\n' in named
+    assert "os" not in re.findall(r"```python\n(.*?)```", named, re.DOTALL)[0].split()
+
+
+def test_the_histogram_counts_every_score(tmp_path: Path) -> None:
+    pixels = np.asarray(histogram({"chosen": [0.0, 1.0, 1.0], "rejected": [0.51]})).reshape(-1, 3)
+    blue, orange = ((pixels == colour).all(axis=1).sum() for colour in (CHOSEN, REJECTED))
+    assert blue > orange > 0
+    assert scale([0.2, 0.9]) == (0.0, 1.0)
+    assert scale([1, 10]) == (1, 10)
+    assert scale([7, 7]) == (6.5, 7.5)

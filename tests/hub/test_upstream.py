@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from hub import save_pairs
+from hub.clips import write_clip
 from hub.upstream import read_upstream, write_upstream
 from unireward_plugins.cli import main
 from unireward_plugins.errors import UniRewardError
@@ -96,29 +97,69 @@ def test_the_files_that_the_upstream_scripts_left_are_read(tmp_path: Path) -> No
     ("text", "complaint"),
     [
         ("{", "is no JSON file that can be read"),
-        ("{}", "must hold a list of pairs, got a dict"),
+        ("{}", "entry 0 has no field 'caption' or 'prompt'"),
+        ("3", "must hold a list of entries, or one on each line; it begins with '3'"),
+        ('[{"caption": "a"', "is no JSON file that can be read"),
+        ('[{"caption": "a", "jpg_0": "d.json", "jpg_1": "x"}', "entry 0 has no field 'label_0'"),
+        ('[{"caption": "a", "jpg_0": "../d.png", "jpg_1": "x", "label_0": 1}]', "lies outside of '{folder}/m'"),
         ("[3]", "entry 0 must be an object, got a int"),
         ('[{"jpg_0": "a"}]', "entry 0 has no field 'caption' or 'prompt'; it has 'jpg_0'"),
         ('[{"caption": "a", "jpg_0": "a"}]', "entry 0 has no field 'label_0'"),
         ('[{"caption": "a", "images": []}]', "entry 0 has no field 'chosen' or 'jpg_0'; it has 'caption', 'images'"),
         (
             '[{"caption": "a", "chosen": "lost.mp4", "rejected": "x"}]',
-            "there is no file '{folder}/lost.mp4'. Say where",
+            "there is no file '{folder}/m/lost.mp4'. Say where",
         ),
-        ('[{"caption": "a", "chosen": ["x"], "rejected": "x"}]', "is given by its path, got a list"),
+        ('[{"caption": "a", "chosen": ["x"], "rejected": "x"}]', "there is no file '{folder}/m/x'"),
+        ('[{"caption": "a", "chosen": [3], "rejected": "x"}]', "is given by its path, got a list"),
+        ('[{"prompt": "a", "image": "d.png", "chosen": 3, "rejected": "x"}]', "an answer must be a text, got a int"),
         ('[{"caption": "a", "jpg_0": "x", "jpg_1": "x", "label_0": "best"}]', "label_0 must be a number, got 'best'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "m").mkdir()
+    RED.save(tmp_path / "d.png")
+    RED.save(tmp_path / "m" / "d.png")
     (tmp_path / "d.json").write_text(text)
     with pytest.raises(UniRewardError, match=re.escape(complaint.replace("{folder}", str(tmp_path)))):
-        read_upstream(tmp_path / "d.json")
+        read_upstream(tmp_path / "d.json", media=tmp_path / "m")
 
 
-def test_only_pairs_of_pictures_or_clips_can_be_written(tmp_path: Path) -> None:
-    answers = [Pair("What colour?", "red", "blue", 1.0, 0.0, (Media.of(RED),))]
-    folder = save_pairs(answers, tmp_path / "pairs", judge="x")
-    with pytest.raises(UniRewardError, match="it has no column 'caption'"):
+def test_answers_about_pictures_and_clips_go_to_json_and_come_back(tmp_path: Path) -> None:
+    about = (Media.of(RED),), (fading(20),)
+    for name, context, image in zip(
+        ("picture", "clip"), about, ("images/000000-0.png", [f"images/000000-{n}.png" for n in range(6)]), strict=True
+    ):
+        pairs = [Pair("What is it?", "a flag", "a boat", 90.0, 40.0, context)]
+        file = write_upstream(save_pairs(pairs, tmp_path / name, judge="x"), tmp_path / f"up-{name}")
+        assert json.loads(file.read_text()) == [
+            {
+                "id": "000000",
+                "prompt": "What is it?",
+                "image": image,
+                "chosen": "a flag",
+                "rejected": "a boat",
+                "chosen_score": 90.0,
+                "rejected_score": 40.0,
+            }
+        ]
+        assert read_upstream(file).pairs == tuple(pairs)
+
+
+@pytest.mark.parametrize("clips", ["embedded", "beside"])
+def test_clips_that_are_files_keep_their_bytes(tmp_path: Path, clips: Any) -> None:
+    write_clip([frame.pil() for frame in fading(20).sample(FrameRule("linspace", 6))], tmp_path / "a.mp4")
+    write_clip([frame.pil() for frame in fading(99).sample(FrameRule("linspace", 6))], tmp_path / "b.mp4")
+    pairs = [Pair("lighter", Media.of(tmp_path / "a.mp4"), Media.of(tmp_path / "b.mp4"), 1.0, 0.0)]
+    file = write_upstream(save_pairs(pairs, tmp_path / "pairs", judge="x", clips=clips), tmp_path / "up")
+    assert (tmp_path / "up/videos/000000-chosen.mp4").read_bytes() == (tmp_path / "a.mp4").read_bytes()
+    assert read_upstream(file).pairs == tuple(pairs)
+
+
+def test_pairs_of_edits_cannot_be_written(tmp_path: Path) -> None:
+    edits = [Pair("make it blue", Media.of(BLUE), Media.of(GREEN), 1.0, 0.0, (Media.of(RED),))]
+    folder = save_pairs(edits, tmp_path / "pairs", judge="x")
+    with pytest.raises(UniRewardError, match="holds pairs of edits, for which"):
         write_upstream(folder, tmp_path / "up")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UniRewardError, match="holds no pairs that can be loaded"):

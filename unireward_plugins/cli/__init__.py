@@ -24,6 +24,7 @@ COMMANDS = {
     "score": "unireward_plugins.cli.score:score",
     "rank": "unireward_plugins.cli.rank:rank",
     "pairs": "unireward_plugins.cli.pairs:pairs",
+    "push": "hub.push_command:push",
     "judges": "unireward_plugins.cli.catalogue:judges",
     "rubrics": "unireward_plugins.cli.rubrics:rubrics",
     "plugins": "unireward_plugins.cli.catalogue:plugins",

@@ -1,16 +1,130 @@
-"""Samples of fixed prompts from fixed noise while a generator is trained, kept in a folder to be judged."""
+"""Measures a generator while it is trained: samples of fixed prompts from fixed noise, judged against the start's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusers_ext import checkpoints
+from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.sample import samples
+from diffusers_ext.validation import Validation, ValidationRewards
+from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from unireward_plugins.types import Judge
+
+
+class HeldOut:
+    """The evaluations of one run, in as many processes as it has.
+
+    Samples go to `evaluations/` in the output folder and a line for each evaluation to `evaluation.jsonl`: `step`,
+    `reward` (the mean, 0 to 1, none of a judge that only compares), `win_rate` (the share of prompts whose sample is
+    better than the start's), `unread` (verdicts that could not be read) and whether it is the `best` so far.
+    """
+
+    def __init__(
+        self,
+        config: DPOConfig,
+        accelerator: Any,
+        prompts: Sequence[str],
+        *,
+        judge: Judge | str | None,
+        say: Callable[[str], None],
+    ) -> None:
+        """`prompts` are those held out, with repetitions; they count where the configuration names no file."""
+        self.config, self.accelerator, self.output = config, accelerator, Path(config.output)
+        self._held_out, self._judge, self._say = prompts, judge, say
+
+    @cached_property
+    def prompts(self) -> list[str]:
+        """The prompts that are sampled."""
+        from diffusers_ext.prompts import read_prompts
+
+        file = self.config.evaluation_prompts
+        there = read_prompts(file) if file else list(dict.fromkeys(self._held_out))
+        return there[: self.config.evaluation_count]
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who scores the samples."""
+        from unireward_plugins.loading import load_judge
+
+        assert self._judge is not None
+        return load_judge(self._judge)
+
+    @cached_property
+    def rewards(self) -> ValidationRewards:
+        """What the judge said so far."""
+        return ValidationRewards(self.judge, folder=self.output)
+
+    @property
+    def file(self) -> Path:
+        """Where the evaluations are noted."""
+        return self.output / "evaluation.jsonl"
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What was noted."""
+        return checkpoints.read_log(self.file)
+
+    def resume(self, step: int) -> None:
+        """Forget what was noted after a step; `UniRewardError` where there are no samples of the start to meet."""
+        if self.config.evaluate_every and step and not self._samples(0).is_dir():
+            raise UniRewardError(
+                f"the run in {str(self.output)!r} was begun without evaluations, so there are no samples of its start "
+                "to compare with: set evaluate_every: 0, or choose another output folder"
+            )
+        if self.accelerator.is_main_process:
+            checkpoints.cut_log(self.file, step)
+
+    def sample(self, step: int, pipeline: Any) -> None:
+        """Sample the prompts that fall to this process, and wait for the others."""
+        count, process = self.accelerator.num_processes, self.accelerator.process_index
+        mine = {number: prompt for number, prompt in enumerate(self.prompts) if number % count == process}
+        draw_samples(pipeline, mine, self._samples(step), seed=self.config.seed, call=self.config.call)
+        self.accelerator.wait_for_everyone()
+
+    def is_best(self, step: int) -> bool:
+        """Have the samples of a step judged, note what came out, and tell all processes whether it is the best yet."""
+        from accelerate.utils import broadcast_object_list
+
+        found = [False]
+        if self.accelerator.is_main_process:
+            found = [self._noted(step, self._scored(step))]
+        broadcast_object_list(found)
+        return found[0]
+
+    def _noted(self, step: int, found: Validation) -> bool:
+        line = {
+            "step": step,
+            "reward": found.reward,
+            "win_rate": found.win_rate,
+            "unread": sum(found.unread.values()),
+        }
+        rating = _rating(line)
+        best = max((rated for one in self.lines if (rated := _rating(one)) is not None), default=-math.inf)
+        is_best = rating is not None and rating > best
+        checkpoints.add_line(self.file, {**line, "best": is_best})
+        self._say(f"held-out prompts, {found}")
+        return is_best
+
+    def _scored(self, step: int) -> Validation:
+        """What the judge says of the samples of a step; of the start's first, in a run that was resumed."""
+        if not self.rewards.history and step:
+            self._scored(0)
+        self.rewards.trackers = self.accelerator.trackers
+        shown = [open_sample(self._samples(step), number) for number in range(len(self.prompts))]
+        return self.rewards.score(step, self.prompts, shown)
+
+    def _samples(self, step: int) -> Path:
+        return self.output / "evaluations" / f"step-{step:08}"
 
 
 def draw_samples(
@@ -37,3 +151,9 @@ def _save(output: Image | list[Image], path: Path) -> None:
     path.mkdir(exist_ok=True)
     for index, frame in enumerate(output):
         frame.save(path / f"{index:03}.png")
+
+
+def _rating(line: Mapping[str, Any]) -> float | None:
+    """By what the best evaluation is found: the reward or, of a judge that only compares, the win rate."""
+    rated: float | None = line["win_rate"] if line["reward"] is None else line["reward"]
+    return rated

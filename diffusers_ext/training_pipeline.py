@@ -43,13 +43,13 @@ def load_adapter(folder: Path, denoiser: str | None, dtype: torch.dtype, *, whol
 
     Without `encoders`, text encoders are not loaded.
     """
-    there = json.loads((folder / "model_index.json").read_text())
+    there = _components(folder)
     left = [name for name in there if name.startswith(UNTRAINED) and not (encoders and name.startswith("text_encoder"))]
     left += [name for name in DENOISERS if name in there and name != (denoiser or "transformer")]
     dtypes = {"default": dtype, "vae": torch.float32}
     if whole:
         dtypes |= dict.fromkeys(("unet", *DENOISERS), torch.float32)
-    return adapter_for(open_pipeline(folder, dtypes, **dict.fromkeys(left)), denoiser)
+    return adapter_for(_opened(folder, dtypes, **dict.fromkeys(left)), denoiser)
 
 
 def encoders_to(adapter: Adapter, device: torch.device) -> None:
@@ -114,7 +114,9 @@ def compile_blocks(denoiser: Any, frozen: Any) -> None:
 
 def sampling_pipeline(folder: Path, name: str, denoiser: nn.Module, dtype: torch.dtype, device: torch.device) -> Any:
     """The whole pipeline, loaded anew, around a denoiser that is being trained."""
-    return open_pipeline(folder, dtype, **{name: denoiser}).to(device)
+    pipeline = _opened(folder, dtype, **{name: denoiser})
+    setattr(pipeline, name, denoiser)  # WanPipeline of diffusers 0.42 loads its own, whatever it is given
+    return pipeline.to(device)
 
 
 def save_whole(folder: Path, name: str, weights: Mapping[str, Tensor], target: Path) -> None:
@@ -122,6 +124,18 @@ def save_whole(folder: Path, name: str, weights: Mapping[str, Tensor], target: P
 
     In 16 bits a fine-tune of small steps would be rounded away.
     """
-    pipeline = open_pipeline(folder, torch.float32)
+    pipeline = _opened(folder, torch.float32)
     getattr(pipeline, name).load_state_dict(weights)
     pipeline.save_pretrained(target)
+
+
+def _opened(folder: Path, dtype: torch.dtype | Mapping[str, torch.dtype], **components: Any) -> Any:
+    """The pipeline in a folder; what was saved as missing (the T5 of SD 3) stays so, as diffusers wants to be told."""
+    missing = [name for name, kind in _components(folder).items() if kind == [None, None]]
+    return open_pipeline(folder, dtype, **{**dict.fromkeys(missing), **components})
+
+
+def _components(folder: Path) -> dict[str, Any]:
+    """What a pipeline's index says of each component: its library and its class."""
+    index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
+    return {name: kind for name, kind in index.items() if isinstance(kind, list)}

@@ -361,6 +361,14 @@ def test_the_best_by_held_out_reward_is_kept(make: Make, monkeypatch: pytest.Mon
     assert [line["step"] for line in checkpoints.read_log(again.output / "evaluation.jsonl")] == [0, 1, 2, 3]
 
 
+def test_a_run_that_began_without_evaluations_is_not_measured_against_its_start(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("a red cat\n")
+    settings: dict[str, Any] = {"evaluation_prompts": str(tmp_path / "prompts.txt"), "checkpoint_every": 1}
+    make(steps=1, **settings).train()
+    with pytest.raises(UniRewardError, match=r"was begun without evaluations.* set evaluate_every: 0, or choose"):
+        make(steps=2, evaluate_every=1, judge=brightness, **settings).train()
+
+
 def test_samples_of_the_start_are_those_of_the_pipeline(make: Make, data: Path, tmp_path: Path) -> None:
     call = {"num_inference_steps": 2, "height": 32, "width": 32, "guidance_scale": 1.0}
     trainer = make(
@@ -375,7 +383,7 @@ def test_samples_of_the_start_are_those_of_the_pipeline(make: Make, data: Path, 
     trainer.evaluate(0)
     pipeline = loaded(data / "sd")
     pipeline.set_progress_bar_config(disable=True)
-    for number, prompt in enumerate(trainer.evaluation_prompts):
+    for number, prompt in enumerate(trainer.evaluation.prompts):
         assert prompt not in trainer.preferences.prompts
         expected = pipeline(prompt, generator=torch.Generator().manual_seed(number), **call).images[0]
         kept = Media.of(trainer.output / "evaluations" / "step-00000000" / f"000{number}.png")
@@ -403,7 +411,7 @@ def test_the_warning_comes_from_a_run(make: Make, caplog: pytest.LogCaptureFixtu
     values = {**trainer.step(0), "winner_over_reference": 0.1, "accuracy": 1.0}
     with caplog.at_level(logging.WARNING):
         for step in range(10):
-            trainer._log(step + 1, values, 0.1)
+            trainer.log.add(step + 1, values, 0.1)
     assert "step 10: for 10 steps the model has predicted the winners worse" in caplog.text
 
 

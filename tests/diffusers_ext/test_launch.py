@@ -248,7 +248,7 @@ DREAMBOOTH = [*COMMON, *VALIDATED, "--instance_data_dir=pictures", f"--instance_
 REAL = {
     "text_to_image/train_text_to_image_lora.py": (
         "stable-diffusion",
-        [*COMMON, *VALIDATED, "--train_data_dir=pictures", "--lr_warmup_steps=0"],
+        [*COMMON, *VALIDATED, "--train_data_dir=captioned", "--lr_warmup_steps=0"],
     ),
     "dreambooth/train_dreambooth_lora_flux.py": ("flux", [*DREAMBOOTH, "--rank=4"]),
     "dreambooth/train_dreambooth_lora_sd3.py": ("sd3", [*DREAMBOOTH, "--rank=4"]),
@@ -261,6 +261,7 @@ REAL = {
         [
             *COMMON,
             "--dataset_name=pairs",
+            "--dataset_split_name=train",
             "--run_validation",
             "--validation_steps=1",
             "--rank=4",
@@ -298,7 +299,10 @@ def test_a_script_of_diffusers_runs_unedited(script: str, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     told = report(tmp_path / "out")
     assert told["best"]["step"] in {1, 2}
-    assert all(score is not None for one in told["validations"] for score in one["scores"])
+    for one in told["validations"]:
+        # The DPO script samples prompts of its own, of which the embedded judge, knowing shapes alone, misses some.
+        assert one["scores"].count(None) == sum(one["unread"].values())
+        assert "dpo" in script or None not in one["scores"]
     labels = [one["label"] for one in told["validations"]]
     assert labels.count("without_lora") == ("dpo" in script)
 
@@ -306,18 +310,18 @@ def test_a_script_of_diffusers_runs_unedited(script: str, tmp_path: Path) -> Non
 def _write_data(folder: Path) -> None:
     from datasets import Dataset, Features, Value
 
-    shown = folder / "pictures"
-    shown.mkdir()
-    (folder / "pairs").mkdir()
+    for name in ("pictures", "captioned", "pairs"):
+        (folder / name).mkdir()
     rows = []
     for number in range(4):
         picture = Image.new("RGB", (32, 32), (60 * number, 0, 0))
-        picture.save(shown / f"{number}.png")
+        for name in ("pictures", "captioned"):
+            picture.save(folder / name / f"{number}.png")
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
         rows.append({"jpg_0": buffer.getvalue(), "jpg_1": buffer.getvalue(), "label_0": 1.0, "caption": PROMPT})
     lines = [json.dumps({"file_name": f"{number}.png", "text": PROMPT}) for number in range(4)]
-    (shown / "metadata.jsonl").write_text("\n".join(lines))
+    (folder / "captioned" / "metadata.jsonl").write_text("\n".join(lines))
     features = {
         "jpg_0": Value("binary"),
         "jpg_1": Value("binary"),

@@ -25,6 +25,7 @@ COMMANDS = {
     "rank": "unireward_plugins.cli.rank:rank",
     "pairs": "unireward_plugins.cli.pairs:pairs",
     "push": "hub.push_command:push",
+    "eval-generator": "diffusers_ext.generator_command:eval_generator",
     "judges": "unireward_plugins.cli.catalogue:judges",
     "rubrics": "unireward_plugins.cli.rubrics:rubrics",
     "plugins": "unireward_plugins.cli.catalogue:plugins",

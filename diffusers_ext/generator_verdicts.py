@@ -1,0 +1,251 @@
+"""Has judges grade the samples of a generator and compare them with those of another, in both orders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from diffusers_ext.build_pairs import Progress
+from diffusers_ext.load_pipeline import name_of
+from diffusers_ext.piecewise import do_piecewise
+from diffusers_ext.sample_files import Drawn, task_of
+from diffusers_ext.shards import Record, records, write_whole
+from unireward_plugins.errors import UniRewardError, UnsupportedCase
+from unireward_plugins.judges import BothOrders, ModelJudge, ask
+from unireward_plugins.loading import load_judge
+from unireward_plugins.types import Case, Judge, Task, Verdict
+
+PACKAGES = ("unireward-plugins", "torch", "transformers", "vllm", "openai", "pillow", "av")
+"""The packages whose versions may change what a judge says."""
+ABOUT = "judge.json"
+"""Beside a judge's verdicts: who said them, written when all are there."""
+PIPELINE, AGAINST, GAMES = "pipeline", "against", "games"
+"""The two roles of generators, and what is played between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A judge that asks one order at a time, and what it is called."""
+
+    name: str
+    judge: Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge said of all samples."""
+
+    key: str
+    about: Mapping[str, Any]
+    """See `describe_judge`; and `versions`."""
+    grades: Mapping[str, Sequence[Record]] | None
+    """By role: for each prompt `number`, its samples' `verdicts` (`score`, `aspects`, `unread`, `said`; `None` where a
+    sample was blanked) and `seconds` a verdict. `None` of a judge that only compares."""
+    games: Sequence[Record] | None
+    """For each prompt `number`, its `games` (`share`, `flipped`, `orders`) and `seconds` a verdict; `None` where there
+    was nobody to compare with, or the judge only grades."""
+
+
+def named_judges(judges: Sequence[str | Path | Judge], **choice: Any) -> list[Named]:
+    """The judges that are meant, `choice` as of `load_judge`; `UniRewardError` unless there is one, able to judge."""
+    if not judges:
+        raise UniRewardError("give one judge at least")
+    named = []
+    for ref in judges:
+        loaded = load_judge(ref, **choice)
+        judge = loaded.judge if isinstance(loaded, BothOrders) else loaded
+        if isinstance(judge, ModelJudge):
+            if not any(task in ("image_generation", "video_generation") for task, _ in judge.rubrics):
+                raise UniRewardError(f"judge {judge.name!r} judges neither pictures nor clips that were generated")
+            named.append(Named(judge.name, judge))
+        else:
+            named.append(Named(ref if isinstance(ref, str) else name_of(judge), judge))
+    if twice := {one.name for one in named if sum(one.name == other.name for other in named) > 1}:
+        raise UniRewardError(
+            f"two of the judges are called {', '.join(sorted(twice))}: their verdicts would be mixed up"
+        )
+    return named
+
+
+def describe_judge(named: Named, task: Task) -> dict[str, Any]:
+    """What identifies a judge of this task, as JSON: `name`, and of a model `revision`, `readout` and `rubrics`."""
+    judge = named.judge
+    if not isinstance(judge, ModelJudge):
+        return {"name": named.name, "revision": None, "readout": None, "rubrics": []}
+    rubrics = [
+        {
+            "name": rubric.name,
+            "arity": arity,
+            "digest": hashlib.sha256(rubric.template.encode()).hexdigest()[:16],
+            "frames": None if rubric.frames is None else asdict(rubric.frames),
+        }
+        for (judged, arity), rubric in sorted(judge.rubrics.items())
+        if judged == task and arity in (1, 2)
+    ]
+    return {"name": judge.name, "revision": judge.backend.revision, "readout": judge.readout, "rubrics": rubrics}
+
+
+def judge_samples(named: Named, drawn: Mapping[str, Drawn], *, work: Path, progress: Progress) -> str:
+    """Ask a judge whatever it can answer about the samples, by role, and return the key of its folder in `work`.
+
+    Raises `UniRewardError` for a judge that only compares where there is only one generator, `UnsupportedCase` for one
+    that can judge neither way.
+    """
+    about = describe_judge(named, task_of(drawn[PIPELINE]))
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+    key = f"{re.sub('[^A-Za-z0-9]+', '-', named.name).strip('-')[-60:]}-{digest}"
+    folder = work / key
+    plan = {"judge": about}
+    prompts = len(drawn[PIPELINE].records)
+
+    def answered(what: str, do: Callable[[range], Sequence[Record]]) -> UnsupportedCase | None:
+        try:
+            do_piecewise(folder / what, plan, do, count=prompts, progress=progress)
+        except UnsupportedCase as error:
+            return error
+        return None
+
+    refused: dict[str, UnsupportedCase] = {}
+    for role, one in drawn.items():
+        if error := answered(role, lambda numbers, one=one: _grade(named.judge, one, numbers)):  # type: ignore[misc]
+            refused["grades"] = error
+            break
+    if AGAINST in drawn:
+        if error := answered(GAMES, lambda numbers: _play(named.judge, drawn, numbers)):
+            refused[GAMES] = error
+    elif refused:
+        raise UniRewardError(
+            f"judge {named.name!r} only compares ({refused['grades']}): give a second pipeline to compare with"
+        )
+    if len(refused) == 2:
+        raise refused["grades"]
+    write_whole(folder / ABOUT, json.dumps({"about": about, "cannot": sorted(refused)}).encode())
+    return key
+
+
+def read_judged(work: Path, roles: Sequence[str], prompts: int) -> list[Judged]:
+    """The judges who have judged all samples of these roles, in this run or an earlier one."""
+    found = (_read(file.parent, roles, prompts) for file in sorted(work.glob(f"*/{ABOUT}")))
+    return [judged for judged in found if judged is not None]
+
+
+def _read(folder: Path, roles: Sequence[str], prompts: int) -> Judged | None:
+    told = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    grades = {role: list(records(folder / role)) for role in roles} if "grades" not in told["cannot"] else None
+    games = list(records(folder / GAMES)) if AGAINST in roles and GAMES not in told["cannot"] else None
+    parts = [*(grades or {}).values(), *([] if games is None else [games])]
+    if not parts or any(len(part) != prompts for part in parts):
+        return None
+    versions: dict[str, list[str]] = {}
+    for record in (record for part in parts for record in part):
+        for package, number in record["versions"].items():
+            if number not in versions.setdefault(package, []):
+                versions[package].append(number)
+    about = {**told["about"], "versions": {package: ", ".join(found) for package, found in versions.items()}}
+    return Judged(folder.name, about, grades, games)
+
+
+def _grade(judge: Judge, drawn: Drawn, numbers: range) -> list[Record]:
+    """The verdicts on every sample of some prompts, each by itself."""
+    places = [(number, sample) for number, sample in drawn.shown if number in numbers]
+    prompts = drawn.sampling.prompts.prompts
+    cases = [Case(prompts[number], (media,)) for number, sample in places if (media := drawn.media(number, sample))]
+    verdicts, seconds = _timed(judge, cases)
+    said = dict(zip(places, verdicts, strict=True))
+    return [
+        {
+            "number": number,
+            "verdicts": [
+                _grade_told(said[number, sample]) if (number, sample) in said else None
+                for sample in range(drawn.sampling.count)
+            ],
+            "seconds": seconds,
+            "versions": installed(),
+        }
+        for number in numbers
+    ]
+
+
+def _play(judge: Judge, drawn: Mapping[str, Drawn], numbers: range) -> list[Record]:
+    """The games between the samples of the same prompt and number, each question asked both ways round."""
+    one, other = drawn[PIPELINE], drawn[AGAINST]
+    both = set(other.shown)
+    places = [place for place in one.shown if place in both and place[0] in numbers]
+    prompts = one.sampling.prompts.prompts
+    straight = [
+        Case(prompts[number], (first, second))
+        for number, sample in places
+        if (first := one.media(number, sample)) and (second := other.media(number, sample))
+    ]
+    verdicts, seconds = _timed(judge, [*straight, *(case.reversed() for case in straight)])
+    halves = verdicts[: len(straight)], [verdict.reversed() for verdict in verdicts[len(straight) :]]
+    played = {place: _game_told(*game) for place, *game in zip(places, *halves, strict=True)}
+    return [
+        {
+            "number": number,
+            "games": [played.get((number, sample)) for sample in range(one.sampling.count)],
+            "seconds": seconds,
+            "versions": installed(),
+        }
+        for number in numbers
+    ]
+
+
+def _timed(judge: Judge, cases: Sequence[Case]) -> tuple[list[Verdict], float | None]:
+    """The verdicts, and the seconds that one took; none where everything was blanked."""
+    if not cases:
+        return [], None
+    began = time.monotonic()
+    verdicts = ask(judge, cases)
+    return verdicts, round((time.monotonic() - began) / len(cases), 4)
+
+
+def _grade_told(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "score": None if verdict.scores is None else verdict.scores[0],
+        "aspects": {name: values[0] for name, values in verdict.aspects.items()},
+        "unread": verdict.unread,
+        "said": verdict.reply,
+    }
+
+
+def _game_told(straight: Verdict, turned: Verdict) -> dict[str, Any]:
+    shares = [None if one.scores is None else one.scores[0] for one in (straight, turned)]
+    read = [share for share in shares if share is not None]
+    return {
+        "share": sum(read) / 2 if len(read) == 2 else None,
+        "flipped": _winner(read[0]) != _winner(read[1]) if len(read) == 2 else None,
+        "orders": [
+            {
+                "share": share,
+                "aspects": {name: list(values) for name, values in one.aspects.items()},
+                "unread": one.unread,
+                "said": one.reply,
+            }
+            for share, one in zip(shares, (straight, turned), strict=True)
+        ],
+    }
+
+
+def _winner(share: float) -> int:
+    return (share > 0.5) - (share < 0.5)
+
+
+@cache
+def installed() -> dict[str, str]:
+    """The versions of the packages that verdicts may depend on, of those that are there."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,142 @@
+"""The parts that a preference training is put together from, made as its configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusers_ext import checkpoints, training_pipeline
+from diffusers_ext.dpo_config import DPOConfig
+from diffusers_ext.families.adapter import Adapter
+from diffusers_ext.latents import Cache, fill_cache, plan_cache
+from diffusers_ext.losses import gap_weights
+from diffusers_ext.noise import Diffusion, sdxl_turbo
+from diffusers_ext.preferences import Preferences
+from unireward_plugins.errors import UniRewardError, needs_extra
+
+FREE = frozenset(
+    {"pairs", "output", "split", "cache", "checkpoint_every", "trackers", "evaluate_every", "compile"}
+    | {"gradient_checkpointing", "batch_size", "accumulation"}
+)
+"""Settings that a run may be continued with others of: they do not change its course. Of batch size, accumulation and
+processes the product counts, and of the pairs their content."""
+
+
+def accelerator_for(config: DPOConfig) -> Any:
+    """Accelerate's accelerator; `UniRewardError` where samples are asked for that it could not draw."""
+    with needs_extra("training", "diffusers"):
+        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_steps=config.accumulation,
+        log_with=list(config.trackers) or None,
+        project_dir=config.output,
+        # Blocks at the end of a transformer leave parts of themselves unused, and caching may take hours.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            InitProcessGroupKwargs(timeout=timedelta(days=1)),
+        ],
+    )
+    if accelerator.state.deepspeed_plugin is not None:
+        accelerator.state.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch_size
+    if config.evaluate_every and accelerator.distributed_type.name in {"FSDP", "DEEPSPEED"}:
+        raise UniRewardError(
+            "samples cannot be drawn from a denoiser that is cut up by FSDP or DeepSpeed: set evaluate_every: 0, and "
+            "sample what is saved"
+        )
+    return accelerator
+
+
+def check_same_run(config: DPOConfig, file: Path, accelerator: Any, *, pairs_a_step: int, pairs: str) -> None:
+    """Note in a file what decides the course of a run, or make sure that it is what is noted there.
+
+    `pairs` is their digest. Raises `UniRewardError` where the run was begun otherwise.
+    """
+    settings = {name: value for name, value in config.as_dict().items() if name not in FREE}
+    if config.schedule == "constant":
+        settings.pop("steps")
+    if accelerator.is_main_process:
+        checkpoints.check_same_run(file, {**settings, "pairs_a_step": pairs_a_step, "pairs_digest": pairs})
+    accelerator.wait_for_everyone()
+
+
+def weight_dtype(accelerator: Any) -> torch.dtype:
+    """The precision of weights that are not trained."""
+    return {"fp16": torch.float16, "bf16": torch.bfloat16}.get(accelerator.mixed_precision, torch.float32)
+
+
+def adapter_with_cache(
+    config: DPOConfig, preferences: Preferences, folder: Path, accelerator: Any, progress: Callable[[int, int], None]
+) -> tuple[Adapter, Cache]:
+    """The adapter of the pipeline in a folder, with latents and embeddings cached and without VAE and text encoders.
+
+    `progress` is told how many of this process's files are done, of how many.
+    """
+    plan = plan_cache(
+        Path(config.cache) if config.cache else Path(config.output) / "cache",
+        preferences,
+        folder,
+        resolution=config.resolution,
+        frames=config.frames,
+        flip=config.flip,
+        empty=config.caption_dropout > 0,
+    )
+    is_cached = plan.is_complete
+    accelerator.wait_for_everyone()  # nobody fills it before all have looked
+    adapter = training_pipeline.load_adapter(
+        folder, config.denoiser, weight_dtype(accelerator), whole=not config.lora_rank, encoders=not is_cached
+    )
+    if config.noise_levels == "turbo":
+        if not isinstance(adapter.process, Diffusion):
+            raise UniRewardError("noise_levels: turbo is for SDXL-Turbo; this pipeline is trained with flow matching")
+        adapter.process = sdxl_turbo(adapter.process)
+    if not is_cached:
+        training_pipeline.encoders_to(adapter, accelerator.device)
+        fill_cache(
+            plan, adapter, process=accelerator.process_index, processes=accelerator.num_processes, progress=progress
+        )
+    training_pipeline.drop_encoders(adapter)
+    accelerator.wait_for_everyone()
+    return adapter, Cache(plan)
+
+
+def optimizer_for(config: DPOConfig, trained: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser of the weights that are trained; `UniRewardError` where its library is not there."""
+    rate, decay = config.learning_rate, config.weight_decay
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "adamw_8bit":
+        try:
+            from bitsandbytes.optim import AdamW8bit
+        except ImportError as error:
+            raise UniRewardError("optimizer adamw_8bit needs bitsandbytes: pip install bitsandbytes") from error
+        optimizer = AdamW8bit(trained, lr=rate, weight_decay=decay)
+    elif config.optimizer == "adafactor":
+        from transformers import Adafactor
+
+        optimizer = Adafactor(trained, lr=rate, weight_decay=decay, scale_parameter=False, relative_step=False)
+    else:
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
+    return optimizer
+
+
+def average_for(config: DPOConfig, trained: Sequence[nn.Parameter]) -> Any:
+    """The moving average of the weights that are trained, `None` where there is none."""
+    if not config.ema_decay:
+        return None
+    from diffusers.training_utils import EMAModel
+
+    return EMAModel(trained, decay=config.ema_decay)
+
+
+def pair_weights(preferences: Preferences, config: DPOConfig) -> Tensor:
+    """How much each pair counts."""
+    if not config.rare_gaps:
+        return torch.ones(len(preferences))
+    if preferences.gaps is None:
+        raise UniRewardError("rare_gaps needs the columns chosen_score and rejected_score, with a number in every row")
+    return gap_weights(torch.tensor(preferences.gaps))

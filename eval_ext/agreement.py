@@ -96,36 +96,37 @@ def _check(cases: Sequence[Case], labels: Sequence[Sequence[float]]) -> int:
 
 
 def _pair_metrics(verdicts: Sequence[Verdict], labels: Sequence[Sequence[float]], seed: int) -> dict[str, Estimate]:
-    import numpy as np
+    from eval_ext import benchmark_metrics as measures
 
-    from eval_ext import metrics
+    count = len(labels)
+    rows = [
+        measures.Judged(measures.choice_of(*label), _pair(straight), _pair(turned.reversed()))
+        for label, straight, turned in zip(labels, verdicts[:count], verdicts[count:], strict=True)
+    ]
+    decided = [row for row in rows if row.label != "tie"]
+    read_twice = [row for row in rows if row.margin is not None]
 
-    straight, turned = np.split(np.array([metrics.margin(verdict.scores) for verdict in verdicts]), 2)
-    truth = np.array([first - second for first, second in labels])
+    def estimate(rows: Sequence[measures.Judged], metric: measures.Metric) -> Estimate:
+        low, high = measures.bootstrap_interval(rows, metric, seed=seed) or (None, None)
+        return Estimate(metric(rows), low, high, cases=len(rows))
 
-    def over_both_orders(metric: Callable[[Floats, Floats], float]) -> Callable[..., float]:
-        return lambda straight, turned, truth: metric(
-            np.concatenate([straight, -turned]), np.concatenate([truth, truth])
-        )
-
-    decided = truth != 0
-    columns = (straight, turned, truth)
-    estimates = {
-        "accuracy_without_ties": _estimate(
-            over_both_orders(metrics.accuracy_without_ties), *(column[decided] for column in columns), seed=seed
-        )
-    }
-    if not decided.all():
-        for metric in (metrics.accuracy_with_ties, metrics.accuracy_with_ties_at_best_threshold):
-            estimates[metric.__name__] = _estimate(over_both_orders(metric), *columns, seed=seed)
-    read_twice = ~(np.isnan(straight) | np.isnan(turned))
-    estimates["order_flip_rate"] = _estimate(
-        metrics.order_flip_rate, straight[read_twice], turned[read_twice], seed=seed
-    )
-    estimates["unread_share"] = _estimate(
-        lambda straight, turned: metrics.unread_share(np.concatenate([straight, turned])), straight, turned, seed=seed
-    )
+    estimates = {"accuracy_without_ties": estimate(decided, measures.in_one_order(measures.accuracy_without_ties))}
+    if len(decided) < count:
+        with_ties = {
+            "accuracy_with_ties": measures.accuracy_with_ties,
+            "accuracy_with_ties_at_best_threshold": measures.best_threshold_accuracy,
+        }
+        estimates |= {name: estimate(rows, measures.in_one_order(metric)) for name, metric in with_ties.items()}
+    estimates["order_flip_rate"] = estimate(read_twice, measures.flip_rate)
+    estimates["unread_share"] = estimate(rows, measures.unread_share)
     return estimates
+
+
+def _pair(verdict: Verdict) -> tuple[float, float] | None:
+    if verdict.scores is None:
+        return None
+    first, second = verdict.scores
+    return first, second
 
 
 def _point_metrics(verdicts: Sequence[Verdict], labels: Sequence[Sequence[float]], seed: int) -> dict[str, Estimate]:

@@ -1,0 +1,269 @@
+"""Makes one HTML page of evaluation results that needs nothing else: no network, no script, no other file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from eval_ext.generators import Generated, generator_costs, generator_origins, generator_section
+from eval_ext.published import published, tables_for
+from eval_ext.report_cases import asked, to_look_through
+from eval_ext.report_figures import (
+    MEASURES,
+    Entry,
+    as_table,
+    bars,
+    categories,
+    cell,
+    compared,
+    further,
+    head,
+    headline,
+    measured,
+    share,
+)
+from eval_ext.results import Run, TaskResult
+
+BUILDERS = ("json", "csv", "parquet", "text", "pandas", "arrow", "imagefolder", "videofolder")
+"""Names of `datasets.load_dataset` for files on the machine, which say nothing of where data comes from."""
+TITLES = {
+    "unireward_editreward": "EditReward-Bench, sets of",
+    "unireward_mmrb2": "Multimodal RewardBench 2,",
+    "unireward_multimodal_rewardbench": "Multimodal RewardBench",
+}
+"""What the benchmarks are called whose tasks have no published table of their own, by how the tasks' names begin."""
+Tasks = Mapping[str, Sequence[Entry]]
+"""What the judges did, by task."""
+
+
+def write_report(runs: Sequence[Run], generated: Sequence[Generated], path: Path) -> None:
+    """Write the page about runs of lmms-eval and generators, of which there is one at least."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(runs, generated), encoding="utf-8")
+
+
+def page(runs: Sequence[Run], generated: Sequence[Generated] = ()) -> str:
+    """The page as HTML: `report.html` with its blanks filled in.
+
+    A judge that did a task several times in the same way appears with its newest run.
+    """
+    here, tasks = files("eval_ext"), by_task(runs)
+    entries = [entry for found in tasks.values() for entry in found]
+    measured_names = list(dict.fromkeys([entry.label for entry in entries]))
+    measured_names += [" against ".join(one.names.values()) for one in generated]
+    return Template(here.joinpath("report.html").read_text(encoding="utf-8")).substitute(
+        style=here.joinpath("report.css").read_text(encoding="utf-8"),
+        title=escape(f"Results: {measured_names[0]}" if len(measured_names) == 1 else "Results"),
+        about=escape(", ".join(what_there_is(runs, tasks, generated))),
+        numbers=numbers(entries, generated),
+        overview=overview(tasks),
+        sections="\n".join(
+            [*(section(task, found) for task, found in tasks.items()), *map(generator_section, generated)]
+        ),
+        costs="\n".join([costs(entries), *(row for one in generated for row in generator_costs(one))]),
+        origins="\n".join([*origins(entries), *map(generator_origins, generated)]),
+        meanings=meanings(entries),
+    )
+
+
+def what_there_is(runs: Sequence[Run], tasks: Tasks, generated: Sequence[Generated]) -> Iterator[str]:
+    """How much the page is about."""
+    used = {entry.run.file: entry.run for entries in tasks.values() for entry in entries}
+    if tasks:
+        yield _count(len(tasks), "task")
+        yield _count(len({entry.label for entries in tasks.values() for entry in entries}), "judge")
+    if generated:
+        yield _count(len(generated), "generator run")
+    if len(used) < len(runs):
+        yield f"{_count(len(runs) - len(used), 'older run')} of the same left out"
+    if used:
+        yield _day(max(run.date for run in used.values()))
+
+
+def by_task(runs: Sequence[Run]) -> dict[str, list[Entry]]:
+    """The newest result of every judge in every task; the tasks in order of their names."""
+    ways = {(run.model, run.settings.get("model arguments", "")): run for run in runs}
+    names = [model for model, _ in ways]
+    labels = {
+        way: way[0] if names.count(way[0]) == 1 else f"{way[0]} ({way[1]})" for way in sorted(ways, key=lambda way: way)
+    }
+    colours = {way: number for number, way in enumerate(labels)}
+    found: dict[str, dict[tuple[str, str], Entry]] = {}
+    for run in runs:  # the oldest first, so that the newest stays
+        way = (run.model, run.settings.get("model arguments", ""))
+        for task, result in run.tasks.items():
+            found.setdefault(task, {})[way] = Entry(labels[way], colours[way], run, result)
+    return {task: [found[task][way] for way in labels if way in found[task]] for task in sorted(found)}
+
+
+def numbers(entries: Sequence[Entry], generated: Sequence[Generated]) -> str:
+    """What came out, in a few numbers."""
+    told = [*judged_numbers(entries)] if entries else []
+    for one in generated:
+        for judge in one.results["judges"]:
+            if judge["games"] and judge["games"]["win_rate"]["value"] is not None:
+                meaning = f"of the games goes to {one.names['pipeline']}, says {judge['name']}"
+                told.append((share(judge["games"]["win_rate"]["value"]), meaning))
+    return "\n".join(
+        f'<div class="number"><b>{escape(number)}</b><span>{escape(meaning)}</span></div>' for number, meaning in told
+    )
+
+
+def judged_numbers(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+    """The numbers of runs of lmms-eval, each with what it counts."""
+    everything = [one for entry in entries for one in asked(entry.result)]
+    pairs = [one for one in everything if one.read_twice]
+    if everything:
+        yield (
+            f"{len(everything):,}",
+            f"pairs and single candidates judged; {len(pairs):,} pairs were read in both orders",
+        )
+        if pairs and len({entry.label for entry in entries}) == 1:
+            flips = sum(one.flips for one in pairs) / len(pairs)
+            yield share(flips), "of the pairs read in both orders change the choice with the order"
+        yield f"{sum(one.unread for one in everything):,}", "of them with a reply that holds no verdict"
+    else:
+        yield f"{sum(entry.result.documents for entry in entries):,}", "documents"
+    runs = {entry.run.file: entry.run for entry in entries}.values()
+    minutes, rest = divmod(round(sum(float(run.settings["seconds for everything"]) for run in runs)), 60)
+    yield f"{minutes}:{rest:02d}", "minutes for everything"
+
+
+def overview(tasks: Tasks) -> str:
+    """The one figure that stands for each task of ours, as bars; nothing for a single task."""
+    named = []
+    for task, entries in tasks.items():
+        values = [(entry, found[1], found[2]) for entry in entries if (found := headline(entry.result))]
+        if values:
+            named.append((title_of(task), values))
+    if len(named) < 2:
+        return ""
+    told = '<p class="under">The share of right answers in each task; the tables below say of what.</p>'
+    return f"<h2>At a glance</h2>{told}{bars(named, chance=False)}"
+
+
+def section(task: str, entries: Sequence[Entry]) -> str:
+    """All about one task."""
+    ours = [entry for entry in entries if entry.result.provenance]
+    parts = [f'<section id="{escape(task)}"><h2>{escape(title_of(task))}</h2>{about(task, entries[0].result)}']
+    parts += [f'<p class="under">{note}</p>' for entry in ours for note in remarks(entry)]
+    if ours and not any(map(took_part, ours)):
+        return "\n".join([*parts, "</section>"])
+    if ours:
+        parts += [measured(entries), categories(ours)]
+    parts.append(further(entries))
+    parts += [compared(table, entries) for table in tables_for(task)]
+    for entry in filter(took_part, ours):
+        if len(ours) > 1:
+            parts.append(f"<h3>{entry.swatch}</h3>")
+        parts.append(to_look_through(entry.result))
+    return "\n".join([*parts, "</section>"])
+
+
+def title_of(task: str) -> str:
+    """What a task is called: as the published figures of it alone are, or by its own name in words."""
+    for table in published():
+        if {column.task for column in table.columns} == {task}:
+            return table.title
+    for start, benchmark in TITLES.items():
+        if task.startswith(start):
+            return benchmark + task.removeprefix(start).replace("_", " ")
+    words = task.removeprefix("unireward_").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def about(task: str, result: TaskResult) -> str:
+    """Which data the task is, in a line."""
+    settings, dataset = result.settings, str(result.settings.get("dataset_path"))
+    if dataset in BUILDERS:
+        data = ""
+    else:
+        split = settings.get("test_split") or settings.get("validation_split")
+        parts = ("/".join(Path(dataset).parts[-2:]), settings.get("dataset_name"), split)
+        data = " · " + ", ".join(str(part) for part in parts if part)
+    return f'<p class="under"><code>{escape(task)}</code> · {_count(result.documents, "document")}{escape(data)}</p>'
+
+
+def took_part(entry: Entry) -> bool:
+    """Whether the judge judges such cases at all."""
+    return set(entry.result.provenance.get("asked", {})) != {"not at all"}
+
+
+def remarks(entry: Entry) -> Iterator[str]:
+    """What a reader must know of a result before comparing it, as HTML."""
+    told, name = entry.result.provenance, escape(entry.label)
+    ways = told.get("asked", {})
+    if ways.get("alone"):
+        yield (
+            f"{name} compares no candidates here: each was scored by itself, and the higher score wins. There is no "
+            "order that a choice could follow."
+        )
+    if ways.get("not at all"):
+        documents = _count(ways["not at all"], "document")
+        yield f"{name} does not judge such cases ({documents}): nothing was measured there."
+    if told.get("left_out"):
+        yield f"{_count(told['left_out'], 'row')} of the dataset cannot be put as a case, and were left out."
+    if entry.run.settings.get("limit"):
+        yield f"{name} was asked about the first {escape(entry.run.settings['limit'])} documents only."
+
+
+def costs(entries: Sequence[Entry]) -> str:
+    """How long a document took, and how many tokens a reply had, where that is known."""
+    rows = [head("task", ("judge", "documents", "seconds a document", "tokens a reply"))]
+    for entry in filter(took_part, entries):
+        seconds, tokens = entry.result.provenance.get("seconds_per_document"), entry.result.tokens
+        told = (
+            escape(entry.label),
+            f"{entry.result.documents:,}",
+            "\N{EN DASH}" if seconds is None else f"{seconds:.3g}",
+            "\N{EN DASH}" if tokens is None else f"{tokens:.0f}",
+        )
+        rows.append(f"<tr>{cell(escape(entry.result.name), kind='name')}{''.join(map(cell, told))}</tr>")
+    return "\n".join(rows)
+
+
+def origins(entries: Sequence[Entry]) -> Iterator[str]:
+    """For every run what it was started with, and for each of its tasks what the figures depend on."""
+    for run in {str(entry.run.file): entry.run for entry in entries}.values():
+        yield f"<h3>{escape(run.model)}, {escape(_day(run.date))}, {escape(run.file.name)}</h3>"
+        packages: dict[str, str] = {}
+        rows = []
+        for result in run.tasks.values():
+            packages |= result.provenance.get("packages", {})
+            rows += [_row(f"{result.name}", _told(source)) for source in result.provenance.get("sources", [])]
+            seed = result.provenance.get("bootstrap_seed")
+        settings = dict(run.settings)
+        if packages:
+            settings["versions"] = ", ".join(f"{name} {number}" for name, number in packages.items())
+            settings["seed of the intervals"] = str(seed)
+        yield as_table([*(_row(name, value) for name, value in settings.items()), *rows])
+
+
+def meanings(entries: Sequence[Entry]) -> str:
+    """The measures on the page, each with its definition."""
+    names = [name for name in MEASURES if any(name in entry.result.metrics for entry in entries)]
+    return "\n".join(f"<dt>{escape(MEASURES[name][0])}</dt><dd>{escape(MEASURES[name][1])}</dd>" for name in names)
+
+
+def _row(name: str, value: str) -> str:
+    return f"<tr>{cell(escape(name), kind='name')}{cell(escape(value), kind='wide')}</tr>"
+
+
+def _told(source: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in source.items())
+
+
+def _count(number: int, what: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _day(date: str) -> str:
+    """`20261122_033310` as people write it; anything else as it is."""
+    found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)\d\d", date)
+    return "{}-{}-{} {}:{}".format(*found.groups()) if found else date

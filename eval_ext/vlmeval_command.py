@@ -1,0 +1,152 @@
+"""`unireward vlmeval`: VLMEvalKit with our benchmarks and judges, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unireward_plugins.cli import INCOMPLETE, OK
+from unireward_plugins.cli.options import output_options
+from unireward_plugins.cli.output import Table, note, show_json, show_table
+from unireward_plugins.errors import MissingExtra, UniRewardError
+
+LOOK = (
+    "import importlib.util as u, sys;"
+    "sys.exit(','.join(n for n in ('vlmeval', 'eval_ext') if u.find_spec(n) is None) or 0)"
+)
+"""Run by the other interpreter: names what it lacks."""
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--data",
+    multiple=True,
+    required=True,
+    help="A dataset: UniReward_VL_RewardBench, UniReward_GenAI_Image, ... or one of VLMEvalKit's. May be given several "
+    "times.",
+)
+@click.option("-j", "--judge-ref", "judges", multiple=True, help="A judge, as for `unireward score`, as a model.")
+@click.option("--model", multiple=True, help="A model of VLMEvalKit.")
+@click.option(
+    "--readout",
+    type=click.Choice(["generate", "likelihood"]),
+    help="Read the judges' replies (the default for a model), or the probabilities of the answers.",
+)
+@click.option("--family", help="The model family of the judges, where their names do not say.")
+@click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="outputs",
+    show_default=True,
+    help="The folder to write.",
+)
+@click.option(
+    "--python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The Python of the environment with VLMEvalKit and this package; by default this one.",
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@output_options
+def vlmeval(  # noqa: PLR0913 (one for each option)
+    options: tuple[str, ...],
+    *,
+    data: tuple[str, ...],
+    judges: tuple[str, ...],
+    model: tuple[str, ...],
+    readout: str | None,
+    family: str | None,
+    work_dir: Path,
+    python: Path | None,
+    as_json: bool,
+) -> int:
+    """Measure judges and models with VLMEvalKit.
+
+    VLMEvalKit needs an environment of its own, made once, with this package in it: --python says where. OPTIONS are
+    handed to its run.py as they are, as `--limit 20` or `--reuse`. Pairs are asked in both orders.
+
+    \b
+    unireward vlmeval --python vlmeval/bin/python --data UniReward_VL_RewardBench \\
+        --judge-ref CodeGoat24/UnifiedReward-2.0-qwen3vl-8b --work-dir outputs
+    """
+    from eval_ext.vlmevalkit.table import PREFIX, SOURCES
+
+    if not judges and not model:
+        raise click.UsageError("give --judge-ref or --model, one at least")
+    if unknown := [name for name in data if name.startswith(PREFIX) and name not in SOURCES]:
+        raise UniRewardError(
+            f"there is no dataset {unknown[0]!r}; there are {', '.join(SOURCES)}, and VLMEvalKit's own"
+        )
+    interpreter = str(python or sys.executable)
+    check_environment(interpreter)
+    choice = {name: value for name, value in (("readout", readout), ("family", family)) if value is not None}
+    named = {model_name(ref): {"ref": ref, **choice} for ref in judges}
+    models = list(dict.fromkeys((*named, *model)))
+    began = time.time()
+    arguments = ["--data", *data, "--model", *models, "--work-dir", str(work_dir), *options]
+    done = subprocess.run(  # noqa: S603 (the user's own interpreter)
+        [interpreter, "-m", "eval_ext.vlmevalkit.launch", json.dumps(named), *arguments],
+        stdout=sys.stderr,  # its log is no result of this command
+        check=False,
+    )
+    found = results_since(work_dir, began)
+    if as_json:
+        show_json([json.loads(file.read_text(encoding="utf-8")) for file in found])
+    else:
+        report(found)
+    missing = sum(name in SOURCES for name in data) * len(models) - len(found)
+    if done.returncode:
+        note(f"VLMEvalKit ended with exit code {done.returncode}; its messages above say why")
+    elif missing:
+        note(f"{missing} result(s) of our datasets are missing: VLMEvalKit's messages above say why")
+    return INCOMPLETE if done.returncode or missing else OK
+
+
+def check_environment(interpreter: str) -> None:
+    """Raise `MissingExtra` unless VLMEvalKit and this package are where they are to be run."""
+    looked = subprocess.run([interpreter, "-c", LOOK], capture_output=True, text=True, check=False)  # noqa: S603
+    if looked.returncode:
+        raise MissingExtra(
+            f"the environment of {interpreter} lacks {looked.stderr.strip() or 'a working Python'}. VLMEvalKit "
+            "needs one of its own; make it with: python3 -m venv vlmeval && vlmeval/bin/pip install ms-vlmeval "
+            "rouge-score datasets 'unireward-plugins[transformers,serve]', and give --python vlmeval/bin/python"
+        )
+
+
+def model_name(ref: str) -> str:
+    """What VLMEvalKit calls a judge, in the names of files too."""
+    return "unireward-" + re.sub(r"[^A-Za-z0-9.]+", "-", ref).strip("-.")
+
+
+def results_since(folder: Path, began: float) -> list[Path]:
+    """The results that were written since a moment, in seconds since 1970."""
+    files = folder.glob("**/*_unireward.json")
+    return sorted(file for file in files if not file.is_symlink() and file.stat().st_mtime >= began)
+
+
+def report(files: Sequence[Path]) -> None:
+    """The main figures of each result, for people."""
+    rows = [row for file in files for row in _rows(json.loads(file.read_text(encoding="utf-8")))]
+    if rows:
+        columns = ("model", "data", "measured", "value", "95 % interval")
+        show_table(Table(columns, rows, numbers=frozenset({"value"}), names=frozenset({"measured"})))
+    for file in files:
+        note(f"all numbers are in {file}")
+
+
+def _rows(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    results = told["results"]
+    rows: list[tuple[str, ...]] = []
+    for name, value in results.items():
+        if isinstance(value, (int, float)):
+            low, high = results.get(f"{name}_95") or (None, None)
+            interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+            rows.append((told["model"], told["data"], name.replace("_", " "), f"{value:.3f}", interval))
+    return rows

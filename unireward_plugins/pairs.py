@@ -24,6 +24,7 @@ DROP_REASONS: Mapping[str, str] = {
     "alone": "there is no other candidate to compare with",
     "same": "the best and the worst candidate show the same",
     "not_better": "the best winner of a comparison is not graded higher than the worst loser",
+    "unlabelled": "nobody said which candidate is better",
     "blanked": "the safety checker of the pipeline blanked the candidate",
     **UNREAD_REASONS,
 }

@@ -24,7 +24,7 @@ from unireward_plugins.shapes.train_judge import Plan
 from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Query
 
-TINY = Plan(looking_steps=4, judging_steps=6, tricky_steps=0, looking_batch=4, judging_batch=2)
+TINY = Plan(looking_steps=4, judging_steps=6, tricky_steps=0, polishing_steps=0, looking_batch=4, judging_batch=2)
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
 DIRECT = BY_NAME["both image tasks, direct"]
 NAMES = ("point", "pair", "both orders", "by points", "agreed", "agreed, right", "first", "unread")
@@ -97,7 +97,7 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
 
 
 def test_conditions_of_a_kind_are_given_equal_steps() -> None:
-    base = Plan(judging_steps=900, tricky_steps=0)
+    base = Plan(judging_steps=900, tricky_steps=0, polishing_steps=0)
     plans = {name: condition.plan(base, 3) for name, condition in BY_NAME.items()}
     assert {plan.seed for plan in plans.values()} == {3}
     for task in MEASURED:
@@ -143,7 +143,7 @@ def test_a_reply_without_a_verdict_earns_nothing() -> None:
 
 
 def test_the_page_holds_what_was_measured(tmp_path: Path) -> None:
-    results = invented(Plan(judging_steps=900, tricky_steps=0))
+    results = invented(Plan(judging_steps=900, tricky_steps=0, polishing_steps=0))
     text = write_page(results, tmp_path).read_text()
     assert "--steps 900 --items 300 --seed 0 --seed 1 --seed 2" in text
     both, alone = (
@@ -160,7 +160,7 @@ def test_the_page_holds_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_only_differences_that_all_seeds_agree_on_are_bold() -> None:
-    results = invented(Plan(judging_steps=900, tricky_steps=0))
+    results = invented(Plan(judging_steps=900, tricky_steps=0, polishing_steps=0))
     for result in results:
         for shares in result.measures.values():
             for name in shares:
@@ -172,7 +172,7 @@ def test_only_differences_that_all_seeds_agree_on_are_bold() -> None:
 
 
 def test_the_command_leaves_the_page(tmp_path: Path) -> None:
-    done = invented(Plan(judging_steps=30, tricky_steps=0), items=7)
+    done = invented(Plan(judging_steps=30, tricky_steps=0, polishing_steps=0), items=7)
     keep(tmp_path, done)
     ran = CliRunner().invoke(command, ["--output", str(tmp_path), "--steps", "30", "--items", "7", "--json"])
     assert ran.exit_code == 0

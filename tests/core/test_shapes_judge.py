@@ -42,7 +42,7 @@ from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Case, Judge, Query, Reply, Verdict
 
 JUDGE = Path(train_judge.__file__).parent / "judge"
-TINY = Plan(looking_steps=4, judging_steps=8, tricky_steps=3, looking_batch=8, judging_batch=2)
+TINY = Plan(looking_steps=4, judging_steps=5, tricky_steps=3, polishing_steps=3, looking_batch=8, judging_batch=2)
 RED_CIRCLE = Scene((Shape("circle", "red", "small"),))
 BLUE_CROSS = Scene((Shape("cross", "blue", "large", "bottom right"),))
 RED_SQUARE = Scene((Shape("square", "red", "small"),))
@@ -267,7 +267,7 @@ def test_the_seed_decides_the_weights() -> None:
 
 
 def test_training_lowers_the_loss_of_looking_and_of_judging() -> None:
-    training = Training(Plan(looking_steps=20, judging_steps=40, tricky_steps=0, looking_batch=32, judging_batch=4))
+    training = Training(Plan(looking_steps=20, judging_steps=40, tricky_steps=0, polishing_steps=0, looking_batch=32, judging_batch=4))
     losses = list(training.run())
     assert np.mean(losses[15:20]) < 0.85 * np.mean(losses[:5])
     assert np.mean(losses[-15:]) < 0.85 * np.mean(losses[20:23])

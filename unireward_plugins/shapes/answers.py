@@ -139,6 +139,16 @@ def draw_answer(subject: Subject, question: Question, rng: Random) -> str:
     return rng.choice(_JUNK)(subject, question, rng)
 
 
+def draw_contest(subject: Subject, question: Question, rng: Random) -> tuple[str, str]:
+    """A right answer and a wrong one in the same words but for what they claim, in either order."""
+    shape, true = question.shape(subject), question.truth(subject)
+    false = _another(VALUES[question.attribute], true, rng)
+    words = rng.random()
+    said = [_phrased(question, value, shape, Random(words)) for value in (true, false)]  # noqa: S311
+    rng.shuffle(said)
+    return said[0], said[1]
+
+
 def _phrased(question: Question, true: str, shape: Shape | None, rng: Random) -> str:
     """An answer that says that the attribute asked about is `true`, of a shape that may be described."""
     attribute = question.attribute

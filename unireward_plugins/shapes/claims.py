@@ -152,7 +152,15 @@ def look(path: Path, plan: Plan, *, watch: Watch) -> Training:
     """The part that all conditions of a seed have in common, done unless its file is there."""
     with needs_extra("teaching a judge of shapes", "transformers"):
         from unireward_plugins.shapes.train_judge import Plan, Training
-    common = Plan(plan.seed, plan.looking_steps, 0, looking_batch=plan.looking_batch, rate=plan.rate, tricky_steps=0)
+    common = Plan(
+        seed=plan.seed,
+        looking_steps=plan.looking_steps,
+        judging_steps=0,
+        looking_batch=plan.looking_batch,
+        rate=plan.rate,
+        tricky_steps=0,
+        polishing_steps=0,
+    )
     training = Training(common)
     if path.exists():
         training.resume(path)

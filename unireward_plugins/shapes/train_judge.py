@@ -5,7 +5,8 @@
 First it learns to look: what a picture's four tokens say is drawn to the words for what lies in each place, which
 stands in for the contrastive training that a vision tower usually comes with. Then it learns to judge: it is shown
 lessons of all eight cells, never the same one twice, drawn by a second process while the first one learns; towards the
-end with more of the answers that are easily taken for better ones. A run that was stopped goes on where it was,
+end with more of the answers that are easily taken for better ones. Last it is polished, with more of the answers that
+differ in what they say and in nothing else. A run that was stopped goes on where it was,
 and ends with the same weights as one that was not.
 """
 
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from itertools import product
+from itertools import accumulate, product
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -30,6 +31,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from torch.utils.data import DataLoader, Dataset
 
 from unireward_plugins.errors import UniRewardError
+from unireward_plugins.shapes.answers import draw_contest
 from unireward_plugins.shapes.data import (
     CELLS,
     AnswerItem,
@@ -102,22 +104,35 @@ class Plan:
     """The highest learning rate while looking, and again while judging."""
     tricky_steps: int = 5000
     """The last steps of judging, with more of the answers that are easily taken for better ones."""
+    polishing_steps: int = 2000
+    """At half the rate."""
     cells: tuple[str, ...] = tuple(CELLS)
     """What it learns to judge."""
     reasons: bool = True
     """Whether it gives reasons before the verdict, but for some; else never."""
 
     @property
+    def parts(self) -> tuple[tuple[int, float], ...]:
+        """How many steps each part has, and its highest learning rate."""
+        return (
+            (self.looking_steps, self.rate),
+            (self.judging_steps, self.rate),
+            (self.polishing_steps, self.rate / 2),
+        )
+
+    @property
     def steps(self) -> int:
-        """The steps of both parts."""
-        return self.looking_steps + self.judging_steps
+        """The steps of all parts."""
+        return sum(steps for steps, _ in self.parts)
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step: in each part a short rise, then a cosine down to a fiftieth."""
-        looks = step < self.looking_steps
-        done, steps = (step, self.looking_steps) if looks else (step - self.looking_steps, self.judging_steps)
+        starts = accumulate((steps for steps, _ in self.parts), initial=0)
+        begun = ((start, part) for start, part in zip(starts, self.parts, strict=False) if start <= step and part[0])
+        start, (steps, highest) = max(begun)
+        done = step - start
         cosine = 0.5 + 0.5 * math.cos(math.pi * done / steps)
-        return self.rate * min(1.0, (done + 1) / 30) * (0.02 + 0.98 * cosine)
+        return highest * min(1.0, (done + 1) / 30) * (0.02 + 0.98 * cosine)
 
     def round(self) -> tuple[Cell, ...]:
         """The cells of the steps of one round, well mixed."""
@@ -170,10 +185,18 @@ class Lessons(Dataset[Batch]):
         return replace(looked, shown=shown, lessons=tensors)
 
     def _items(self, step: int) -> list[Item]:
-        """The cases of this step; of the last steps the tricky ones first, of half as many again."""
-        count, seed = self.plan.judging_batch, f"{self.plan.seed} {step}"
+        """The cases of this step.
+
+        Of the last steps of judging the tricky ones first, of half as many again; while polishing, every second pair of
+        answers is a right and a wrong one in the same words.
+        """
+        plan = self.plan
+        count, seed = plan.judging_batch, f"{plan.seed} {step}"
         cell = self.round[step % len(self.round)]
-        if step < self.plan.steps - self.plan.tricky_steps or cell[0].endswith("generation"):
+        judged = plan.looking_steps + plan.judging_steps
+        if step >= judged and cell[1] == 2:
+            return [_contest(item, seed) for item in draw_items(cell, count, seed=seed, split="train")]
+        if not judged - plan.tricky_steps <= step < judged or cell[0].endswith("generation"):
             return draw_items(cell, count, seed=seed, split="train")
         return sorted(draw_items(cell, 3 * count // 2, seed=seed, split="train"), key=_is_plain)[:count]
 
@@ -439,6 +462,15 @@ class Progress:
         rate = (step - self.first) / (now - self.start)
         left = _clock((steps - step) / rate)
         return f"step {step:,} of {steps:,}: loss {self.loss:.3f}, {rate:.1f} steps/s, {left} left"
+
+
+def _contest(item: Item, seed: str) -> Item:
+    """One time in two, where it is a pair of answers, the same question with two others."""
+    if not isinstance(item, AnswerItem):
+        return item
+    rng = Random(f"{seed} {item.answers}")  # noqa: S311 - pictures, not secrets
+    contest = replace(item, answers=draw_contest(item.subject, item.question, rng))
+    return contest if rng.random() < 0.5 and len(set(contest.grades)) == 2 and not contest.held_out else item
 
 
 def _is_plain(item: Item) -> bool:

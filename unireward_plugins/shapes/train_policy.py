@@ -25,7 +25,7 @@ from unireward_plugins.shapes.questions import QUESTIONS, Question
 from unireward_plugins.shapes.scene import Shape
 from unireward_plugins.shapes.train_judge import Plan, Training
 
-SLIPPED = 0.5
+SLIPPED = 0.55
 """The share of the answers in the training data that belong to the next kind of question about the same picture."""
 KINDS = tuple(dict.fromkeys(map(kind_of, QUESTIONS)))
 LOOKING_STEPS, SPEAKING_STEPS = 1500, 1200
@@ -80,7 +80,7 @@ def careless_answer(shape: Shape, question: Question, rng: Random) -> str:
 
 def train(*, seed: int, tell: Callable[[str], None] = print) -> Policy:
     """The base policy, from random weights."""
-    looking = Training(Plan(seed=seed, looking_steps=LOOKING_STEPS, judging_steps=0, tricky_steps=0))
+    looking = Training(Plan(seed=seed, looking_steps=LOOKING_STEPS, judging_steps=0, tricky_steps=0, polishing_steps=0))
     policy = Policy(looking.model, looking.processor)
     report("looking", looking.run(), LOOKING_STEPS, tell)
     report("speaking", learn_to_speak(policy, seed=seed), SPEAKING_STEPS, tell)

@@ -17,23 +17,23 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from diffusers_ext.gallery import write_gallery
 from diffusers_ext.load_pipeline import check_call, is_diffusers, load_pipeline, name_of, origin
 from diffusers_ext.prompts import read_prompts
 from diffusers_ext.sample import Pipeline, samples
-from diffusers_ext.shards import Record, close_run, open_run, records, write_shard, write_whole
+from diffusers_ext.shards import Record, close_run, open_run, read_pairs, records, write_shard, write_whole
 from diffusers_ext.sift import Drawn, Sifted, Way, check_way, judge_candidates, sift, way_for
 from hub import schema
+from hub.asked import Known
+from hub.card_pictures import Example, draw_examples, draw_histogram, spread
 from hub.cards import pairs_card
-from unireward_plugins.errors import needs_extra
 from unireward_plugins.judges import BothOrders, ModelJudge
 from unireward_plugins.loading import load_judge
+from unireward_plugins.media import Media
+from unireward_plugins.pairs import Pair
 from unireward_plugins.types import Case, Judge, Task
-
-if TYPE_CHECKING:
-    from datasets import Features
 
 Progress: TypeAlias = Callable[..., AbstractContextManager[Callable[[int], None]]]
 """Called with `total` and `done`, both counts of samples; what it yields is called with how many more were drawn."""
@@ -51,7 +51,7 @@ ORIGIN: Mapping[str, str] = MappingProxyType(
         "noise's generator, call arguments, versions",
     }
 )
-"""The columns that these rows have beside those of `hub.schema`."""
+"""The columns of `hub.schema.KNOWN` that these rows have, in the words of a card on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,32 +205,25 @@ def write_pairs(folder: Path, sifted: Sequence[Sifted], plan: Plan, judge: BothO
     task = sifted[0].judged.drawn.case(0).task
     rubric = rubric_names(judge, sifted[0])
     rows = [
-        schema.row(one.pair, judge=plan.judge["name"], rubric=rubric) | origin_cells(one, plan)
+        schema.row(one.pair, judge=plan.judge["name"], rubric=rubric, known=known_of(one, plan))
         for one in sifted
         if one.pair is not None
     ]
     kept = [record(one, plan, task=task, rubric=rubric) for one in sifted]
-    write_shard(folder, kept, rows, columns_of(task).arrow_schema, at_once=schema.rows_at_once(task))
+    columns = schema.features(task, known=tuple(ORIGIN)).arrow_schema
+    write_shard(folder, kept, rows, columns, at_once=schema.rows_at_once(task))
 
 
-def columns_of(task: Task) -> Features:
-    """The type of every column."""
-    with needs_extra("storing pairs", "hub"):
-        from datasets import Features, Value
-    number, text = Value("int64"), Value("string")
-    return Features({**schema.features(task), "chosen_seed": number, "rejected_seed": number, "origin": text})
-
-
-def origin_cells(sifted: Sifted, plan: Plan) -> dict[str, Any]:
-    """The cells of the columns in `ORIGIN`."""
+def known_of(sifted: Sifted, plan: Plan) -> Known:
+    """Where a pair comes from: what the columns in `ORIGIN` hold."""
     drawn = sifted.judged.drawn
     assert sifted.best is not None
     assert sifted.worst is not None
-    return {
-        "chosen_seed": drawn.samples[sifted.best].seed,
-        "rejected_seed": drawn.samples[sifted.worst].seed,
-        "origin": json.dumps({**plan.origin, "together": drawn.together}, ensure_ascii=False),
-    }
+    return Known(
+        chosen_seed=drawn.samples[sifted.best].seed,
+        rejected_seed=drawn.samples[sifted.worst].seed,
+        origin={**plan.origin, "together": drawn.together},
+    )
 
 
 def record(sifted: Sifted, plan: Plan, *, task: Task, rubric: str) -> Record:
@@ -293,6 +286,7 @@ def finish(folder: Path, plan: Plan) -> Built:
     write_gallery(folder, built, plan)
     files = close_run(folder)
     if built.pairs:
+        histogram, examples = draw_pictures(folder)
         card = pairs_card(
             last["task"],
             files=files,
@@ -301,6 +295,31 @@ def finish(folder: Path, plan: Plan) -> Built:
             rubric=last["rubric"],
             dropped=built.dropped,
             more=ORIGIN,
+            histogram=histogram,
+            examples=examples,
         )
         write_whole(folder / "README.md", card.encode())
     return built
+
+
+def draw_pictures(folder: Path) -> tuple[str, list[Example]]:
+    """Draw the pictures of the card: the path of the histogram of the scores, and some pairs."""
+    numbers: list[int] = []
+    scores: dict[str, list[float]] = {"chosen": [], "rejected": []}
+    for one in records(folder):
+        if one["chosen"] is not None:
+            numbers.append(one["number"])
+            for role, values in scores.items():
+                values.append(one["candidates"][one[role]]["score"])
+    margins = [high - low for high, low in zip(scores["chosen"], scores["rejected"], strict=True)]
+    pairs = [
+        Pair(
+            row["prompt"],
+            Media.of(row["chosen"]),
+            Media.of(row["rejected"]),
+            row["chosen_score"],
+            row["rejected_score"],
+        )
+        for _, row in read_pairs(folder, {numbers[place] for place in spread(margins)})
+    ]
+    return draw_histogram(scores, folder), draw_examples(pairs, folder)

@@ -14,14 +14,12 @@ from diffusers_ext.piecewise import do_piecewise
 from diffusers_ext.prompt_list import PromptList
 from diffusers_ext.sample import Pipeline, samples
 from diffusers_ext.shards import Record, write_whole
+from hub.clips import write_clip
 from unireward_plugins.media import Media
 from unireward_plugins.types import Task
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-QUALITY = "10"
-"""x264's constant rate factor: 18 passes for lossless to the eye, lower is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +114,5 @@ def _as_file(output: Image | list[Image], frames_per_second: int) -> tuple[str, 
     if not isinstance(output, list):
         output.save(buffer, format="PNG")
         return ".png", buffer.getvalue()
-    import av
-
-    width, height = output[0].size
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=frames_per_second, options={"crf": QUALITY})
-        stream.width, stream.height = width, height
-        # The usual format keeps a colour for every two by two pixels, so it takes even sizes alone.
-        stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
-        for frame in output:
-            picture = av.VideoFrame.from_image(frame.convert("RGB"))  # type: ignore[no-untyped-call]
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+    write_clip(output, buffer, frames_per_second=frames_per_second)
     return ".mp4", buffer.getvalue()

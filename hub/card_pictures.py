@@ -42,12 +42,11 @@ class Example:
     rejected_score: float
 
 
-def draw_histogram(pairs: Sequence[Pair], folder: Path) -> str:
-    """Draw how the scores of chosen and rejected candidates are spread; the picture's path below the folder."""
-    chosen, rejected = [pair.chosen_score for pair in pairs], [pair.rejected_score for pair in pairs]
+def draw_histogram(scores: Mapping[str, Sequence[float]], folder: Path) -> str:
+    """Draw how one or two sets of scores are spread, by their names; the picture's path below the folder."""
     (folder / ASSETS).mkdir(exist_ok=True)
     name = f"{ASSETS}/scores.png"
-    histogram({"chosen": chosen, "rejected": rejected}).save(folder / name)
+    histogram(scores).save(folder / name)
     return name
 
 
@@ -109,10 +108,15 @@ def _axes(draw: ImageDraw, low: float, high: float, most: int) -> None:
 def draw_examples(pairs: Sequence[Pair], folder: Path) -> list[Example]:
     """Draw some of the pairs, evenly spread by their margins."""
     (folder / ASSETS).mkdir(exist_ok=True)
-    order = sorted(range(len(pairs)), key=lambda index: pairs[index].margin)
-    count = min(SHOWN, len(pairs))
-    chosen = [order[place * (len(pairs) - 1) // max(count - 1, 1)] for place in range(count)]
-    return [_example(pairs[index], folder, number) for number, index in enumerate(chosen)]
+    shown = spread([pair.margin for pair in pairs])
+    return [_example(pairs[index], folder, number) for number, index in enumerate(shown)]
+
+
+def spread(margins: Sequence[float]) -> list[int]:
+    """The places of up to `SHOWN` pairs, evenly spread by their margins, the smallest first."""
+    order = sorted(range(len(margins)), key=margins.__getitem__)
+    count = min(SHOWN, len(order))
+    return [order[place * (len(order) - 1) // max(count - 1, 1)] for place in range(count)]
 
 
 def _example(pair: Pair, folder: Path, number: int) -> Example:

@@ -108,11 +108,13 @@ def load(
     give no row; what was left out is counted in the log when the stream ends. No code of a repository is run, and no
     archive is unpacked.
 
-    Raises `UniRewardError` for an unknown name or part, and, when rows are taken, where the files have another layout
-    than is known (more entries that cannot be understood than others), with what was found.
+    Raises `UniRewardError` for an unknown name or part or a missing folder, and, when rows are taken, where the files
+    have another layout than is known (more entries that cannot be understood than others), with what was found.
     """
     collection = find(name)
     part = _part(collection, task, arity)
+    if folder is not None and not Path(folder).is_dir():
+        raise UniRewardError(f"{collection.name}: there is no folder {str(folder)!r}")
     with needs_extra("loading datasets", "hub"):
         from datasets import IterableDataset
 
@@ -241,7 +243,7 @@ def _files(collection: Collection, part: Part, store: MediaFiles) -> Sequence[st
     except FileNotFoundError:
         there = frozenset()
     if not there:
-        raise UniRewardError(f"{collection.name}: there is nothing at {store.root!r}, or you may not see it")
+        raise UniRewardError(f"{collection.name}: there is nothing at {store.root!r}, or it may not be read")
     found = [name for name in part.files if name in there] if part.files else sorted(_lists(there))
     if not found:
         wanted = f"the file {part.files[0]}" if part.files else "a JSON file with conversations"

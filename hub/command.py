@@ -54,10 +54,11 @@ def convert(source: Path, target: Path, *, to: str | None, media: Path | None, a
 def _from_folder(source: Path, target: Path, to: str | None) -> tuple[Path, Mapping[str, int]]:
     from hub.pairs import save_pairs
     from hub.pick_a_pic import is_pick_a_pic, read_pick_a_pic, write_pick_a_pic
+    from hub.stored_rows import read_rows
     from hub.training_data import write_conversations
-    from hub.upstream import rows_of, write_upstream
+    from hub.upstream import write_upstream
 
-    if is_pick_a_pic(rows_of(source).column_names or []):
+    if is_pick_a_pic(read_rows(source).column_names or []):
         sifted = read_pick_a_pic(source)
         return save_pairs(sifted.pairs, target, judge=source.name, dropped=sifted.counts), sifted.counts
     write = {"conversations": write_conversations, "pick-a-pic": write_pick_a_pic}.get(to or "", write_upstream)

@@ -137,6 +137,11 @@ class Connection:
             )
         return made.oid
 
+    def download(self, folder: Path) -> None:
+        """Put all files, as they are now, into a folder."""
+        with self._telling("reading"):
+            self.api.snapshot_download(self.repo, repo_type=self.repo_type, local_dir=folder)
+
     @contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
         """Turn what the client raises into an error that says what to do; the original, which may quote what was sent,
@@ -157,11 +162,14 @@ class Connection:
         what = f"{doing} {self.repo} failed: {reason}"
         if status == 401:
             return UniRewardError(
-                f"{self.api.endpoint} does not accept the token for {doing} {self.repo}: run `hf auth login`, or set "
+                f"{self.api.endpoint} does not accept the token ({doing} {self.repo}): run `hf auth login`, or set "
                 "HF_TOKEN to one that is valid"
             )
         if status == 403:
-            return UniRewardError(f"{what}. Take a token that may write, and an owner that is you or yours")
+            return UniRewardError(
+                f"{self.api.endpoint} refuses {doing} {self.repo} (403). Take a token that may write, and an "
+                "owner that is you or an organisation of yours"
+            )
         if status in (408, 409, 412, 429) or status >= 500:
             after = str(headers.get("Retry-After", ""))
             return Interrupted(what, wait=float(after) if after.isdigit() else 0.0)

@@ -112,6 +112,8 @@ def _why_not(path: Path, home: Path) -> str:
             return "is a link to nothing: delete it"
         if not target.is_relative_to(home):
             return "is a link that leaves the folder: put the file itself there (cp -L), if it is meant to be published"
+        if LEFT_OUT.fullmatch(target.relative_to(home).as_posix()):
+            return "is a link to what is never sent, such as .git: delete it"
         if target.is_dir():
             return "is a link to a folder: put the files themselves there (cp -rL)"
     if not path.is_file():

@@ -141,7 +141,7 @@ def part_of(entry: Mapping[str, Any], parts: Sequence[tuple[Task, int]], place: 
         return parts[0]
     text = _TOKEN.sub("", turns(entry, place)[0]).strip()
     for task, arity in parts:
-        if any(_pattern(rubric.name).fullmatch(text) for rubric in candidates(task, arity)):
+        if any(_pattern(rubric.name).fullmatch(text) for rubric in rubrics_for(task, arity)):
             return task, arity
     noun = "video" if len(re.findall("(?i)video", text)) > len(re.findall("(?i)image", text)) else "image"
     arity = 2 if re.search(r"(?i)(?:image|video|answer|response) 2|second", text) else 1
@@ -162,7 +162,7 @@ def conversation(rubric: Rubric, question: str, reply: str, names: Sequence[str]
 
 
 def _taken_apart(text: str, task: Task, arity: int) -> tuple[Rubric | None, Mapping[str, str] | None]:
-    for rubric in candidates(task, arity):
+    for rubric in rubrics_for(task, arity):
         if found := _pattern(rubric.name).fullmatch(text):
             return rubric, found.groupdict()
     found = None
@@ -174,7 +174,7 @@ def _taken_apart(text: str, task: Task, arity: int) -> tuple[Rubric | None, Mapp
     return None, None if found is None else found.groupdict()
 
 
-def candidates(task: Task, arity: int) -> list[Rubric]:
+def rubrics_for(task: Task, arity: int) -> list[Rubric]:
     """The published rubrics for so many candidates of a task."""
     return [rubric for rubric in BUILTIN.values() if (rubric.task, rubric.arity) == (task, arity)]
 
@@ -199,7 +199,7 @@ def _verdict(reply: str, task: Task, arity: int, rubric: Rubric | None) -> Verdi
     """What the reply says, read by the question's rubric, else by whichever of the task's rubrics finds a verdict."""
     if rubric is not None:
         return rubric.read(reply)
-    verdicts = [one.read(reply) for one in _by_age(candidates(task, arity))]
+    verdicts = [one.read(reply) for one in _by_age(rubrics_for(task, arity))]
     return next((verdict for verdict in verdicts if verdict.scores is not None), verdicts[0])
 
 

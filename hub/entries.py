@@ -115,12 +115,14 @@ def media_of(name: Any, folder: Path, place: str) -> Media:
 def _file(name: str, folder: Path, place: str) -> Path:
     file = folder / name
     if not file.is_file():
-        raise UniRewardError(f"{place}: there is no file {str(file)!r}. Say where the files are with media=")
+        raise UniRewardError(
+            f"{place}: there is no file {str(file)!r}. Say where the files are: --media FOLDER, or media= in Python"
+        )
     if not file.resolve().is_relative_to(folder.resolve()):
         # What an entry names ends up in a dataset, which may be published: it must not reach for other files.
         raise UniRewardError(
             f"{place}: {str(file)!r} lies outside of {str(folder)!r}, or is a link out of it. Put the files below one "
-            "folder, and name it with media="
+            "folder, and name it: --media FOLDER, or media= in Python"
         )
     return file
 

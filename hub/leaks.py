@@ -47,7 +47,21 @@ WHOLE_PATH = re.compile(r"([:=-]\s*|[\"'])(?P<path>/[\w.+@-]+(/[\w.+@ -]+)+)/?([
 """A setting whose whole value is an absolute path, wherever that begins."""
 
 CONFIGURATIONS = frozenset({".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf"})
-TEXTS = CONFIGURATIONS | {"", ".md", ".txt", ".jsonl", ".csv", ".tsv", ".html", ".xml", ".py", ".sh", ".log", ".jinja"}
+TEXTS = CONFIGURATIONS | {
+    "",
+    ".md",
+    ".txt",
+    ".jsonl",
+    ".csv",
+    ".tsv",
+    ".html",
+    ".xml",
+    ".py",
+    ".sh",
+    ".log",
+    ".jinja",
+    ".ipynb",
+}
 VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"})
 """Word lists: all sorts of words are in there."""
 

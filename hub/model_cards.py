@@ -12,18 +12,18 @@ from hub.model_facts import Evaluation, ModelFacts, hub_id, parameters, read_fac
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.families import FAMILIES
 
-Kind: TypeAlias = Literal["judge", "adapter", "pipeline"]
+ModelKind: TypeAlias = Literal["judge", "adapter", "pipeline"]
 """What a folder holds: a model that judges, weights that are added to a model, or a generator for diffusers."""
 
 LORA = "pytorch_lora_weights.safetensors"
 """The file of an adapter for a diffusers pipeline."""
-MARKS: Mapping[Kind, tuple[str, ...]] = {
+MARKS: Mapping[ModelKind, tuple[str, ...]] = {
     "judge": ("config.json",),
     "adapter": ("adapter_config.json", LORA),
     "pipeline": ("model_index.json",),
 }
 """The files by one of which a folder of each kind is known."""
-GENERIC_LIMITS: Mapping[Kind, str] = {
+GENERIC_LIMITS: Mapping[ModelKind, str] = {
     "judge": "A judge's verdict is not a person's: what the judge overlooks, a model that is trained against it learns "
     "to exploit. Ask comparisons in both orders, and look at the share of unread replies.",
     "adapter": "What the judge or the pairs overlook, training may have made worse: look at samples.",
@@ -82,7 +82,7 @@ class Found:
     """Rows of the table that says what it is."""
 
 
-def model_card(folder: Path, kind: Kind, repo: str) -> str:
+def model_card(folder: Path, kind: ModelKind, repo: str) -> str:
     """The README of a checkpoint that is to have the name `repo` on the Hub.
 
     A README that is in the folder is kept: its header is completed, its snippets get the name, and results are added
@@ -104,7 +104,7 @@ def model_card(folder: Path, kind: Kind, repo: str) -> str:
     return f"---\n{_header(header, facts, found, repo, base)}\n---\n{body}"
 
 
-def look(folder: Path, kind: Kind) -> Found:
+def look(folder: Path, kind: ModelKind) -> Found:
     """What the files say; `UniRewardError` where they are not of that kind."""
     if not any((folder / name).is_file() for name in MARKS[kind]):
         raise UniRewardError(
@@ -187,7 +187,7 @@ def _result(one: Evaluation, task: str) -> Any:
     )
 
 
-def _body(facts: ModelFacts, found: Found, repo: str, base: str, kind: Kind) -> str:
+def _body(facts: ModelFacts, found: Found, repo: str, base: str, kind: ModelKind) -> str:
     origin = f" Trained from [{base}](https://huggingface.co/{base})." if base else ""
     parts = [f"# {repo.rsplit('/', 1)[-1]}", (facts.summary or f"A {kind}.") + origin]
     parts.append(found.usage.format(repo=repo, base=base))

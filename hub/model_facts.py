@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from hub.weights import count_numbers
 from unireward_plugins.errors import UniRewardError
 
 FILE = "model_facts.json"
 RESULTS = ".eval_results"
 """Where the Hub looks for results: https://huggingface.co/docs/hub/eval-results."""
-HEADER_BYTES = 100_000_000
-"""The longest header that safetensors allows."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -89,16 +87,35 @@ def read_facts(folder: str | Path) -> ModelFacts:
     if not file.is_file():
         return ModelFacts()
     said = read_json(file)
-    evaluations = said.pop("evaluations", [])
-    if not isinstance(evaluations, list):
-        raise UniRewardError(f"{file}: 'evaluations' must be a list")
     _check_names(said, ModelFacts, str(file))
-    for number, one in enumerate(evaluations):
-        place = f"{file}, evaluation {number}"
-        _check_names(one, Evaluation, place)
-        if missing := [name for name in ("dataset", "task", "value") if name not in one]:
-            raise UniRewardError(f"{place} has no {missing[0]!r}")
-    return ModelFacts(**said, evaluations=[Evaluation(**one) for one in evaluations])
+    for name, (kind, told) in _KINDS.items():
+        if not isinstance(said.get(name, kind()), kind):
+            raise UniRewardError(f"{file}: {name!r} must be {told}, got a {type(said[name]).__name__}")
+    evaluations = [
+        _evaluation(one, f"{file}, evaluation {number}") for number, one in enumerate(said.pop("evaluations", []))
+    ]
+    for number, one in enumerate(said.get("data", [])):
+        if not isinstance(one, dict):
+            raise UniRewardError(f"{file}, data {number} must be an object, got a {type(one).__name__}")
+    return ModelFacts(**said, evaluations=evaluations)
+
+
+_KINDS: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(("summary", "licence", "base_model", "family"), (str, "a text")),
+    **dict.fromkeys(("data", "evaluations", "limits"), (list, "a list")),
+    "training": (dict, "an object"),
+}
+"""What each of the facts is in JSON, and how errors call it."""
+
+
+def _evaluation(said: Any, place: str) -> Evaluation:
+    _check_names(said, Evaluation, place)
+    if missing := [name for name in ("dataset", "task", "value") if name not in said]:
+        raise UniRewardError(f"{place} has no {missing[0]!r}")
+    for name, value in said.items():
+        if not isinstance(value, (int, float) if name == "value" else str) or isinstance(value, bool):
+            raise UniRewardError(f"{place}: {name!r} must be {'a number' if name == 'value' else 'a text'}")
+    return Evaluation(**said)
 
 
 def eval_results(folder: str | Path) -> dict[str, str]:
@@ -131,8 +148,11 @@ def hub_id(name: object) -> str:
 
 
 def parameters(folder: Path) -> int:
-    """How many numbers the safetensors files below a folder hold; 0 where there are none."""
-    return sum(_numbers_in(file) for file in sorted(folder.rglob("*.safetensors")))
+    """How many numbers the safetensors files below a folder hold; 0 where there are none.
+
+    Raises `UniRewardError` with the file that cannot be read.
+    """
+    return sum(count_numbers(file) for file in sorted(folder.rglob("*.safetensors")))
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -144,23 +164,6 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UniRewardError(f"{file} must hold an object, got a {type(found).__name__}")
     return found
-
-
-def _numbers_in(file: Path) -> int:
-    with file.open("rb") as content:
-        head = content.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else HEADER_BYTES
-        if length >= HEADER_BYTES:
-            raise UniRewardError(f"{str(file)!r} is no safetensors file: replace it or leave it out")
-        tensors = json.loads(content.read(length))
-    count = 0
-    for name, tensor in tensors.items():
-        if name != "__metadata__":
-            size = 1
-            for side in tensor["shape"]:
-                size *= side
-            count += size
-    return count
 
 
 def _check_names(said: object, kind: type, place: str) -> None:

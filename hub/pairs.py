@@ -66,7 +66,13 @@ def save_pairs(
             dropped=dropped,
             more={name: schema.KNOWN[name] for name in extra},
             making=making,
-            histogram=draw_histogram(pairs, growing),
+            histogram=draw_histogram(
+                {
+                    "chosen": [pair.chosen_score for pair in pairs],
+                    "rejected": [pair.rejected_score for pair in pairs],
+                },
+                growing,
+            ),
             examples=draw_examples(pairs, growing),
             clips=clips,
         )
@@ -75,7 +81,7 @@ def save_pairs(
 
 
 def _task(pairs: Sequence[Pair]) -> Task:
-    tasks = {schema.task_of(pair) for pair in pairs}
+    tasks = {pair.case.task for pair in pairs}
     if len(tasks) != 1:
         raise UniRewardError(f"a folder holds pairs of one task, got {', '.join(sorted(tasks)) or 'no pair'}")
     return tasks.pop()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.folders import new_folder, write_rows
 from hub.schema import PICTURE_ROWS
-from hub.upstream import rows_of
+from hub.stored_rows import read_rows
 from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Dropped, Pair, Sifted
@@ -51,7 +51,7 @@ def read_pick_a_pic(source: str | Path) -> Sifted:
     Scores are the labels, 1 and 0. Rows without a label (`has_label` is false), ties, and rows whose pictures are the
     same (`are_different` is false) are dropped and listed. Raises `UniRewardError` where columns are missing.
     """
-    rows = rows_of(Path(source))
+    rows = read_rows(Path(source))
     if missing := [name for name in NEEDED if name not in (rows.column_names or [])]:
         raise UniRewardError(
             f"{str(source)!r} has no column {', '.join(map(repr, missing))}, so it is not in the layout of Pick-a-Pic"
@@ -81,7 +81,7 @@ def write_pick_a_pic(pairs: str | Path, target: str | Path) -> Path:
     What Pick-a-Pic knows of people and dates is not known here and stays empty. Raises `UniRewardError` where the
     target is taken, or where `pairs` holds no pairs of pictures.
     """
-    rows = rows_of(Path(pairs))
+    rows = read_rows(Path(pairs))
     if "jpg_0" not in (rows.column_names or []):
         raise UniRewardError(f"folder {str(pairs)!r} holds no pairs of pictures: it has no column 'jpg_0'")
     count = 0

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 from hub.cards import on_the_hub
 from hub.connection import MANIFEST, Connection, Interrupted, State
 from hub.contents import Content, Folder, read_folder
-from hub.model_cards import model_card
+from hub.model_cards import ModelKind, model_card
 from hub.model_facts import eval_results
 from hub.validate import CARD, Kind, check
 from unireward_plugins.errors import BackendError, UniRewardError
@@ -167,7 +167,7 @@ def card_of_pairs(folder: Folder, repo: str) -> dict[str, str]:
     return {CARD: on_the_hub(folder.files[CARD].text(), repo)} if CARD in folder.files else {}
 
 
-def texts_of_model(folder: Path, repo: str, kind: Literal["judge", "adapter", "pipeline"]) -> dict[str, str]:
+def texts_of_model(folder: Path, repo: str, kind: ModelKind) -> dict[str, str]:
     """The card, made or completed, and the results in the form that the Hub shows beside the model."""
     return {CARD: model_card(folder, kind, repo), **eval_results(folder)}
 

@@ -32,7 +32,7 @@ from unireward_plugins.types import Candidate, Task
 if TYPE_CHECKING:
     from datasets import Features
 
-__all__ = ["COLUMNS", "KNOWN", "Clips", "features", "frames_of", "known_columns", "row", "rows_at_once", "task_of"]
+__all__ = ["COLUMNS", "KNOWN", "Clips", "features", "frames_of", "known_columns", "row", "rows_at_once"]
 
 Clips: TypeAlias = Literal["frames", "embedded", "beside"]
 """How generated clips are stored."""
@@ -106,11 +106,6 @@ PICTURE_ROWS, CLIP_ROWS = 32, 1
 have a hundred megabytes."""
 
 
-def task_of(pair: Pair) -> Task:
-    """The pair's task; raises `UnsupportedCase` where there is none."""
-    return pair.case.task
-
-
 def rows_at_once(task: Task) -> int:
     """How many rows are encoded and written at a time."""
     return CLIP_ROWS if task == "video_generation" else PICTURE_ROWS
@@ -159,8 +154,10 @@ def row(pair: Pair, *, judge: str, rubric: str, known: Known | None = None, clip
     """The pair as a row of its task: pictures and frames encoded without loss, clips as `clips` says.
 
     Clips that lie beside the rows are given as their bytes. With `known`, the columns of `KNOWN` are there as well.
+    Raises `UnsupportedCase` where the pair is of no task, `UniRewardError` for `clips` of what is no generated clip,
+    `MediaError` where a picture or clip cannot be read.
     """
-    task = task_of(pair)
+    task = pair.case.task
     if clips != "frames" and task != "video_generation":
         raise UniRewardError(f"clips={clips!r} is for pairs of generated clips; these are pairs of {task}")
     chosen, rejected = cell(pair.chosen, clips), cell(pair.rejected, clips)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub.asked import Asked, Making
-from hub.card_pictures import ASSETS, histogram
+from hub.card_pictures import draw_histogram
 from hub.cards import CLIPS, card, code, figures
 from hub.folders import new_folder, write_rows
 from hub.schema import FRAMES_SHOWN, cell, question, rows_at_once, shown
@@ -84,10 +84,7 @@ def save_scores(
     with new_folder(folder) as growing:
         rows = (row(case, verdict, judge=judge, rubric=rubric) for case, verdict in read)
         files = write_rows(rows, features(task).arrow_schema, growing, at_once=rows_at_once(task))
-        (growing / ASSETS).mkdir()
-        histogram({"score": [verdict.scores[0] for _, verdict in read if verdict.scores]}).save(
-            growing / ASSETS / "scores.png"
-        )
+        scores = {"score": [verdict.scores[0] for _, verdict in read if verdict.scores]}
         text = scores_card(
             task,
             files=files,
@@ -96,6 +93,7 @@ def save_scores(
             rubric=rubric,
             unread=dict(unread.most_common()),
             making=making or asked.making(),
+            histogram=draw_histogram(scores, growing),
         )
         (growing / "README.md").write_text(text, encoding="utf-8")
     return Path(folder)
@@ -138,16 +136,24 @@ def row(case: Case, verdict: Verdict, *, judge: str, rubric: str) -> dict[str, A
 
 
 def scores_card(
-    task: Task, *, files: str, count: int, judge: str, rubric: str, unread: Mapping[str, int], making: Making
+    task: Task,
+    *,
+    files: str,
+    count: int,
+    judge: str,
+    rubric: str,
+    unread: Mapping[str, int],
+    making: Making,
+    histogram: str,
 ) -> str:
-    """The README of a folder of scores; `unread` counts by reason what has no row."""
+    """The README of a folder of scores; `unread` counts by reason what has no row, `histogram` is a path below it."""
     by_rubric = f" by the rubric {code(rubric)}" if rubric else ""
     about = [f"{count:,} candidates of {task.replace('_', ' ')}, each graded alone by {code(judge)}{by_rubric}."]
     about += [CLIPS["frames"]] if task == "video_generation" else []
     about += [making.how] if making.how else []
     reasons = "; ".join(f"{number:,} x {UNREAD_REASONS[reason]}" for reason, number in unread.items())
     about += [f"Left out: {reasons}."] if reasons else []
-    about += [*figures(making), "![how the scores are spread](assets/scores.png)"]
+    about += [*figures(making), f"![how the scores are spread]({histogram})"]
     return card(
         task,
         title="Scores",

@@ -14,7 +14,7 @@ from typing import Any
 from hub.conversations import case_of, conversation, parse, part_of
 from hub.entries import media_of, read_entries
 from hub.folders import new_folder
-from hub.upstream import rows_of, said
+from hub.stored_rows import read_rows, text_of
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Sifted, pairs_from
@@ -85,7 +85,7 @@ def write_conversations(pairs: str | Path, target: str | Path) -> Path:
     """
     with new_folder(target) as growing:
         (growing / "images").mkdir()
-        entries = [_entry(row, number, growing) for number, row in enumerate(rows_of(Path(pairs)))]
+        entries = [_entry(row, number, growing) for number, row in enumerate(read_rows(Path(pairs)))]
         (growing / "train_data.json").write_text(json.dumps(entries, indent=2, ensure_ascii=False), encoding="utf-8")
     return Path(target) / "train_data.json"
 
@@ -109,9 +109,9 @@ def _case(row: Mapping[str, Any], number: int) -> Case:
     """The pair in a row, the chosen candidate first."""
     if missing := [name for name in ("prompt", "chosen", "rejected") if name not in row]:
         raise UniRewardError(f"row {number} has no column {missing[0]!r}, so it is no pair")
-    prompt, pictures = said(row["prompt"]), tuple(Media.of(picture) for picture in row.get("images", ()))
+    prompt, pictures = text_of(row["prompt"]), tuple(Media.of(picture) for picture in row.get("images", ()))
     if isinstance(row["prompt"], str):
         return Case(prompt, (Media.of(row["chosen"]), Media.of(row["rejected"])), pictures)
     # A clip that a question is about is stored as its frames.
     context = pictures if len(pictures) < 2 else (Media.of(list(pictures)),)
-    return Case(prompt, (said(row["chosen"]), said(row["rejected"])), context)
+    return Case(prompt, (text_of(row["chosen"]), text_of(row["rejected"])), context)

@@ -21,7 +21,8 @@ from typing import Any
 from hub.clips import suffix_of, write_clip
 from hub.entries import field, kind_of, media_of, number_of, read_entries
 from hub.folders import new_folder
-from unireward_plugins.errors import UniRewardError, needs_extra
+from hub.stored_rows import read_rows, text_of
+from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Dropped, Pair, Sifted
 from unireward_plugins.types import Candidate
@@ -97,21 +98,11 @@ def _write_entry(row: Mapping[str, Any], number: int, folder: Path) -> dict[str,
         pictures = {"jpg_0": names[0], "jpg_1": names[1], "label_0": 1}
         return {"id": f"image_dpo_{number}", "caption": row["caption"], **pictures, **scores}
     if "images" in row:
-        texts = {role: said(row[role]) for role in ("prompt", "chosen", "rejected")}
+        texts = {role: text_of(row[role]) for role in ("prompt", "chosen", "rejected")}
         names = write_pictures(row["images"], folder, number)
         return {"id": f"{number:06}", "image": names[0] if len(names) == 1 else names, **texts, **scores}
     clips = {role: write_clip_cell(row[role], folder, f"{number:06}-{role}") for role in ("chosen", "rejected")}
     return {"id": f"{number:06}", "caption": row["caption"], **clips, **scores}
-
-
-def said(turns: Any) -> str:
-    """The text of a conversation with one turn; a text as it is."""
-    if isinstance(turns, str):
-        return turns
-    if len(turns) != 1:
-        raise UniRewardError(f"a conversation with one turn was expected, got {len(turns)} turns")
-    text: str = turns[0]["content"]
-    return text
 
 
 def write_pictures(pictures: Sequence[Any], folder: Path, number: int) -> list[str]:
@@ -135,21 +126,8 @@ def write_clip_cell(cell: Any, folder: Path, name: str) -> str:
     return file
 
 
-def rows_of(folder: Path) -> Any:
-    """The rows of a folder of pairs, streamed, clips undecoded; `UniRewardError` where there are none."""
-    with needs_extra("reading pairs", "hub"):
-        from datasets import Video, load_dataset
-    try:
-        rows = load_dataset(str(folder), split="train", streaming=True)
-    except (FileNotFoundError, ValueError) as error:
-        raise UniRewardError(f"folder {str(folder)!r} holds no pairs that can be loaded: {error}") from error
-    # A folder of files ignores what its columns are cast to when it is streamed, and obeys this.
-    has_clips = any(isinstance(one, Video) for one in (rows.features or {}).values())
-    return rows.decode(enable=False) if has_clips else rows
-
-
 def _rows(folder: Path) -> Iterator[Mapping[str, Any]]:
-    rows = rows_of(folder)
+    rows = read_rows(folder)
     columns = rows.column_names or []
     if "images" in columns and "prompt" in columns:
         wanted = ["prompt", "images", "chosen", "rejected", *_SCORES]

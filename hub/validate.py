@@ -8,15 +8,22 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
-from hub import rows, weights
+from hub import tables, weights
 from hub.contents import Content, Folder
 from hub.leaks import leaks
+from hub.model_cards import LORA, ModelKind
 from unireward_plugins.errors import UniRewardError, needs_extra
 
-Kind: TypeAlias = Literal["pairs", "judge", "adapter", "pipeline"]
-"""What a folder holds: preference data, a transformers model that judges, layers for a model, a diffusers pipeline."""
+Kind: TypeAlias = Literal["pairs", ModelKind]
+"""What a folder holds: preference data or a checkpoint."""
 
 CARD = "README.md"
+SIGNS: Mapping[str, ModelKind] = {
+    "model_index.json": "pipeline",
+    "adapter_config.json": "adapter",
+    "config.json": "judge",
+}
+"""What the folder of each kind of checkpoint can be told by."""
 SHOWN = 20
 """So many complaints are told at once."""
 
@@ -53,12 +60,12 @@ def _check_file(content: Content, files: Mapping[str, Content], kind: Kind, toke
         yield from filter(None, [weights.broken_safetensors(content.source)])
     if name.name.endswith(".safetensors.index.json"):
         yield from filter(None, [weights.missing_shards(content, files)])
-    if name.suffix.lower() in rows.MEDIA_FILES:
-        yield from filter(None, [rows.check_media(content)])
+    if name.suffix.lower() in tables.MEDIA_FILES:
+        yield from filter(None, [tables.check_media(content)])
     if kind == "pairs" and name.suffix == ".parquet":
-        yield from rows.check_table(content, files, token)
+        yield from tables.check_table(content, files, token)
     if kind == "pairs" and name.name in ("metadata.jsonl", "metadata.csv"):
-        yield from rows.check_names(content, files)
+        yield from tables.check_names(content, files)
     if name.name == CARD:
         yield from _check_header(content)
 
@@ -86,6 +93,9 @@ def header(card: str) -> dict[str, Any]:
 
 def _check_pairs(folder: Folder) -> Iterator[str]:
     if CARD not in folder.files:
+        if kind := next((kind for name, kind in SIGNS.items() if name in folder.files), None):
+            yield f"this is no folder of pairs but of a model: unireward push {kind}"
+            return
         yield f"{CARD} is missing, which tells `datasets` where the rows are: is the run that made the folder finished?"
         return
     try:
@@ -141,7 +151,7 @@ def _check_judge(folder: Folder) -> Iterator[str]:
 
 def _check_adapter(folder: Folder) -> Iterator[str]:
     files = folder.files
-    if "pytorch_lora_weights.safetensors" in files:
+    if LORA in files:
         return  # a LoRA of diffusers, which has no configuration
     if "adapter_model.safetensors" not in files:
         yield "adapter_model.safetensors is missing: save the adapter with save_pretrained or save_lora_weights"

@@ -316,6 +316,24 @@ def test_what_does_not_count_is_listed_with_its_reason(tmp_path: Path, load: Cal
     assert "`chosen_seed`" in card
 
 
+def test_the_card_shows_how_scores_are_spread_and_some_pairs(tmp_path: Path) -> None:
+    build_pairs(paint, [str(number) for number in range(5)], judge=bright, folder=tmp_path, candidates=2)
+    card = (tmp_path / "README.md").read_text()
+    names = re.findall(r"!\[[^\]]*\]\((assets/[^)]*)\)", card)
+    assert names == [
+        "assets/scores.png",
+        *(f"assets/{n}-{role}.png" for n in range(3) for role in ("chosen", "rejected")),
+    ]
+    for name in names:
+        with Image.open(tmp_path / name) as picture:
+            picture.load()
+    kept = records(tmp_path)
+    margins = [one["candidates"][one["chosen"]]["score"] - one["candidates"][one["rejected"]]["score"] for one in kept]
+    order = sorted(range(5), key=margins.__getitem__)
+    rows = re.findall(r"^\| (\d) \|", card, re.MULTILINE)
+    assert rows == [kept[order[place]]["prompt"] for place in (0, 2, 4)], "the smallest margin, the middle, the largest"
+
+
 def test_candidates_that_show_the_same_are_no_pair(tmp_path: Path) -> None:
     seen: list[int] = []
 

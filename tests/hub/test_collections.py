@@ -207,8 +207,11 @@ def test_another_layout_is_said_with_what_was_found(tmp_path: Path) -> None:
     (tmp_path / "frames.tar.gz").touch()
     with pytest.raises(UniRewardError, match=r"no file 'images/r\.png' in .*frames\.tar\.gz cannot be looked into"):
         list(hub.load("HPD", folder=tmp_path))
+    with pytest.raises(UniRewardError, match="HPD: there is no folder"):
+        hub.load("HPD", folder=tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UniRewardError, match="HPD: there is nothing at"):
-        list(hub.load("HPD", folder=tmp_path / "nothing"))
+        list(hub.load("HPD", folder=tmp_path / "empty"))
 
 
 def test_a_few_odd_entries_are_left_out_and_many_are_an_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

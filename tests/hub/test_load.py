@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+import hub.round_trip
 from hub.publish import push
 from tests.hub.conftest import TOKEN
 from tests.hub.hub_server import HubServer
+from unireward_plugins.errors import BackendError
 
 ALONE = """
 import sys
@@ -91,6 +93,37 @@ print(json.dumps([pushed.plan.changes, again.plan.changes, pushed.commit == agai
 
 def test_what_is_pushed_and_loaded_back_is_the_same(server: HubServer, pairs: Path, tmp_path: Path) -> None:
     assert printed(ROUND_TRIP, server, tmp_path, str(pairs)) == [True, False, True]
+
+
+@pytest.mark.parametrize("back", [[1], [1, 2, 3], [1, 3], []])
+def test_rows_that_do_not_come_back_are_an_error(
+    server: HubServer, pairs: Path, monkeypatch: pytest.MonkeyPatch, back: list[int]
+) -> None:
+    """No real Hub loses rows, so what is loaded is put in the place of what was loaded."""
+    monkeypatch.setattr(hub.round_trip, "rows", lambda name, _token="": iter([1, 2] if name == pairs else back))
+    with pytest.raises(BackendError, match="does not give back what"):
+        hub.round_trip.there_and_back(pairs, "org/pairs", kind="pairs")
+    assert server.dataset("org/pairs").head.files
+
+
+def test_files_of_a_model_that_come_back_changed_are_an_error(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "org/base"}')
+    (folder / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    pushed = hub.round_trip.there_and_back(folder, "org/adapter", kind="adapter")
+    assert pushed.commit == server.model("org/adapter").head.oid
+
+    def push_and_change(*given: Any, **settings: Any) -> Any:
+        pushed = push(*given, **settings)
+        (folder / "adapter_config.json").write_text("{}")
+        return pushed
+
+    monkeypatch.setattr(hub.round_trip, "push", push_and_change)
+    with pytest.raises(BackendError, match="does not give back what"):
+        hub.round_trip.there_and_back(folder, "org/adapter", kind="adapter")
 
 
 @pytest.mark.slow

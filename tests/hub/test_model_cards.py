@@ -171,6 +171,12 @@ def test_a_pipelines_card_names_its_parts(tmp_path: Path) -> None:
         ('{"evaluations": {}}', "'evaluations' must be a list"),
         ('{"evaluations": [3]}', "evaluation 0 must be an object"),
         ('{"evaluations": [{"dataset": "x", "task": "y"}]}', "evaluation 0 has no 'value'"),
+        ('{"evaluations": [{"dataset": "x", "task": "y", "value": "0.7"}]}', "evaluation 0: 'value' must be a number"),
+        ('{"evaluations": [{"dataset": 3, "task": "y", "value": 0.7}]}', "evaluation 0: 'dataset' must be a text"),
+        ('{"training": ["fast"]}', "'training' must be an object, got a list"),
+        ('{"licence": 3}', "'licence' must be a text, got a int"),
+        ('{"limits": "none"}', "'limits' must be a list, got a str"),
+        ('{"data": ["HPD"]}', "data 0 must be an object, got a str"),
     ],
 )
 def test_facts_that_are_none_are_said(tmp_path: Path, said: str, complaint: str) -> None:
@@ -184,6 +190,19 @@ def test_a_folder_of_another_kind_is_refused(judge: Path, tmp_path: Path) -> Non
         model_card(judge, "pipeline", "org/x")
     with pytest.raises(UniRewardError, match=r"no adapter_config\.json and no pytorch_lora_weights\.safetensors"):
         model_card(judge, "adapter", "org/x")
-    (judge / "broken.safetensors").write_bytes(b"\xff" * 20)
-    with pytest.raises(UniRewardError, match=r"broken\.safetensors' is no safetensors file"):
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"\xff" * 20, "is no safetensors file, or cut off"),
+        (b"", "is no safetensors file, or cut off"),
+        ((99).to_bytes(8, "little") + b'{"a": ', "is no safetensors file, or cut off"),
+        ((2).to_bytes(8, "little") + b"[]", "is no safetensors file, or cut off"),
+        ((10).to_bytes(8, "little") + b'{"a": [1]}', "has a header that makes no sense"),
+    ],
+)
+def test_weights_that_cannot_be_read_are_named(judge: Path, content: bytes, complaint: str) -> None:
+    (judge / "broken.safetensors").write_bytes(content)
+    with pytest.raises(UniRewardError, match=rf"broken\.safetensors' {complaint}: save it again"):
         model_card(judge, "judge", "org/x")

@@ -112,11 +112,11 @@ class Bomb:
         return os.abort, ()
 
 
-def zipped(content: bytes) -> bytes:
+def zipped(content: bytes, name: str = "archive/data.pkl") -> bytes:
     """A file as `torch.save` writes it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("archive/data.pkl", content)
+        archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -127,6 +127,7 @@ def zipped(content: bytes) -> bytes:
         ("pytorch_model.bin", pickle.dumps(Bomb(), protocol=0)),
         ("training_args.bin", zipped(pickle.dumps(Bomb()))),
         ("weights.dat", zipped(pickle.dumps(Bomb()))),
+        ("shouting.dat", zipped(pickle.dumps(Bomb()), "archive/DATA.PKL")),
         ("innocent.txt", pickle.dumps(Bomb(), protocol=2)),
         ("optimizer.pt", b"anything"),
         ("deep/er/state.pkl", b"anything"),
@@ -158,6 +159,7 @@ SECRET = "hf_" + "aB3dE6gH9jK2" * 3
         ("plan.yaml", "a: 1\nPassword: correct-horse", "line 2 holds what is called 'Password'"),
         ("id_rsa", "anything", "is a file for secrets: move it out of the folder"),
         (".env", "A=1", "is a file for secrets"),
+        ("steps.ipynb", f'{{"source": "login(\'{SECRET}\')"}}', "line 1 holds a Hugging Face token"),
         ("key.txt", "-----BEGIN OPENSSH PRIVATE KEY-----", "line 1 holds a private key"),
     ],
 )
@@ -236,6 +238,12 @@ def test_links_that_leave_the_folder_are_refused_and_never_read(judge: Path, tmp
     assert set(read_folder(judge).files) == {path.name for path in judge.iterdir() if not path.is_symlink()}
 
 
+def test_a_link_to_what_is_never_sent_is_refused(judge: Path) -> None:
+    write(judge, {".git/config": f"url = https://me:{SECRET}@huggingface.co"})
+    (judge / "table.dat").symlink_to(".git/config")
+    assert "table.dat is a link to what is never sent, such as .git: delete it" in complaints(judge, "judge")
+
+
 def test_a_link_inside_the_folder_is_the_file_that_it_points_to(judge: Path) -> None:
     (judge / "copy.json").symlink_to("config.json")
     files = read_folder(judge).files
@@ -278,6 +286,10 @@ def test_traces_of_tools_are_not_sent(judge: Path) -> None:
                 folder, {"model.safetensors.index.json": '{"weight_map": {"a": "model-2.safetensors"}}'}
             ),
             "model.safetensors.index.json names model-2.safetensors, and there is no such file",
+        ),
+        (
+            lambda folder: write(folder, {"model.safetensors.index.json": "[]"}),
+            "model.safetensors.index.json is no index of weights: save the model again",
         ),
         (
             lambda folder: write(folder, {"README.md": "---\na: [\n---\n"}),
@@ -374,6 +386,12 @@ def test_a_table_that_is_cut_off_is_refused(pairs: Path) -> None:
 def test_pictures_beside_the_rows_are_read_too(pairs: Path) -> None:
     write(pairs, {"assets/broken.png": cut_picture()})
     assert "assets/broken.png cannot be read: " in complaints(pairs, "pairs")
+
+
+def test_a_model_is_not_pushed_as_pairs(pairs: Path) -> None:
+    (pairs / "README.md").unlink()
+    (pairs / "model_index.json").write_text("{}")
+    assert "this is no folder of pairs but of a model: unireward push pipeline" in complaints(pairs, "pairs")
 
 
 def test_files_that_a_table_names_must_be_there(pairs: Path) -> None:

@@ -96,6 +96,17 @@ class Media:
         self.pil().save(buffer, format="PNG", compress_level=1)
         return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
+    def video_file(self) -> bytes | None:
+        """The very bytes of the video file that a clip came as, from its path where it came by one.
+
+        `None` where there is no such file: for pictures, animated pictures and lists of frames. `MediaError` where the
+        file cannot be read any more.
+        """
+        if not isinstance(self._content, File) or self._content.kind != "video":
+            return None
+        with self._content.open() as file:
+            return file.read()
+
     def sample(self, rule: FrameRule) -> tuple[Media, ...]:
         """The frames of a clip that a rule picks, as pictures. `MediaError` for a picture."""
         if self.kind == "image":

@@ -19,7 +19,7 @@ from diffusers_ext.piecewise import do_piecewise
 from diffusers_ext.sample_files import Drawn, task_of
 from diffusers_ext.shards import Record, records, write_whole
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import BothOrders, ModelJudge, ask
+from unireward_plugins.judges import BothOrders, ModelJudge, ask, average_of_orders
 from unireward_plugins.loading import load_judge
 from unireward_plugins.types import Case, Judge, Task, Verdict
 
@@ -218,25 +218,29 @@ def _grade_told(verdict: Verdict) -> dict[str, Any]:
 
 
 def _game_told(straight: Verdict, turned: Verdict) -> dict[str, Any]:
-    shares = [None if one.scores is None else one.scores[0] for one in (straight, turned)]
-    read = [share for share in shares if share is not None]
+    mean, winners = average_of_orders(straight, turned).scores, [_winner(one.scores) for one in (straight, turned)]
     return {
-        "share": sum(read) / 2 if len(read) == 2 else None,
-        "flipped": _winner(read[0]) != _winner(read[1]) if len(read) == 2 else None,
+        # Of two answers that cancel out, one half exactly: their shares need not sum to 1 to the last digit.
+        "share": None if mean is None else 0.5 if mean[0] == mean[1] else mean[0],
+        "flipped": None if mean is None else winners[0] != winners[1],
         "orders": [
             {
-                "share": share,
+                "share": None if one.scores is None else one.scores[0],
                 "aspects": {name: list(values) for name, values in one.aspects.items()},
                 "unread": one.unread,
                 "said": one.reply,
             }
-            for share, one in zip(shares, (straight, turned), strict=True)
+            for one in (straight, turned)
         ],
     }
 
 
-def _winner(share: float) -> int:
-    return (share > 0.5) - (share < 0.5)
+def _winner(scores: tuple[float, ...] | None) -> int | None:
+    """1 where the first has the larger share, -1 where the second, 0 in a tie; `None` where unread."""
+    if scores is None:
+        return None
+    first, second = scores
+    return (first > second) - (first < second)
 
 
 @cache

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -247,13 +247,13 @@ def bootstrap_interval(
         trials = sum(metric(columns.take(unit)) is not None for unit in units)
         away = 1 - 0.05 ** (1 / trials)
         return (0.0, away) if value == 0 else (1 - away, 1.0)
-    generator = np.random.default_rng(seed)
-    found = []
-    for _ in range(metrics.RESAMPLES):
-        drawn = generator.integers(0, len(units), len(units))
-        found.append(metric(_resampled(columns, units, drawn) if whole_groups else columns.take(drawn)))
-    low, high = np.percentile([one for one in found if one is not None], [2.5, 97.5])
-    return float(low), float(high)
+
+    def of_drawn(numbers: Floats) -> float:
+        drawn = numbers.astype(np.int64)
+        found = metric(_resampled(columns, units, drawn) if whole_groups else columns.take(drawn))
+        return nan if found is None else found
+
+    return metrics.bootstrap_interval(of_drawn, np.arange(len(units), dtype=np.float64), seed=seed)
 
 
 def _resampled(columns: Columns, units: Sequence[NDArray[np.int64]], drawn: NDArray[np.int64]) -> Columns:

@@ -14,6 +14,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from unireward_plugins.shapes.measures import rank_correlation
+
 Floats: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 RESAMPLES = 1000
@@ -90,9 +92,7 @@ def spearman(scores: Floats, truth: Floats) -> float:
     """
     values, grades = _array(scores), _array(truth)
     read = ~np.isnan(values)
-    first, second = _centred_ranks(values[read]), _centred_ranks(grades[read])
-    spread = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / spread if spread else float("nan")
+    return rank_correlation(values[read], grades[read])
 
 
 def bootstrap_interval(statistic: Callable[..., float], *columns: Floats, seed: int = 0) -> tuple[float, float]:
@@ -119,10 +119,3 @@ def _array(values: Floats) -> NDArray[np.float64]:
 
 def _mean(values: NDArray[np.bool_]) -> float:
     return float(values.mean()) if len(values) else float("nan")
-
-
-def _centred_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from smallest to largest, equal values at their mean rank, shifted to a mean of zero."""
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[group] - (len(values) + 1) / 2

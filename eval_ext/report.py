@@ -37,6 +37,12 @@ TITLES = {
     "unireward_multimodal_rewardbench": "Multimodal RewardBench",
 }
 """What the benchmarks are called whose tasks have no published table of their own, by how the tasks' names begin."""
+TRACED = {
+    "bootstrap_seed": "seed of the intervals",
+    "items": "items in each cell of the shapes world",
+    "items_seed": "seed of these items",
+}
+"""What is the same for all tasks of a run, by its name in their provenance."""
 Tasks = Mapping[str, Sequence[Entry]]
 """What the judges did, by task."""
 
@@ -231,16 +237,15 @@ def origins(entries: Sequence[Entry]) -> Iterator[str]:
     """For every run what it was started with, and for each of its tasks what the figures depend on."""
     for run in {str(entry.run.file): entry.run for entry in entries}.values():
         yield f"<h3>{escape(run.model)}, {escape(_day(run.date))}, {escape(run.file.name)}</h3>"
-        packages: dict[str, str] = {}
-        rows = []
+        settings, packages, rows = dict(run.settings), dict[str, str](), []
         for result in run.tasks.values():
             packages |= result.provenance.get("packages", {})
-            rows += [_row(f"{result.name}", _told(source)) for source in result.provenance.get("sources", [])]
-            seed = result.provenance.get("bootstrap_seed")
-        settings = dict(run.settings)
+            rows += [_row(result.name, _told(source)) for source in result.provenance.get("sources", [])]
+            settings |= {
+                told: str(result.provenance[name]) for name, told in TRACED.items() if name in result.provenance
+            }
         if packages:
             settings["versions"] = ", ".join(f"{name} {number}" for name, number in packages.items())
-            settings["seed of the intervals"] = str(seed)
         yield as_table([*(_row(name, value) for name, value in settings.items()), *rows])
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
+from eval_ext import benchmark_metrics as measures
+from eval_ext.lmms.benchmark import FORWARD
 from eval_ext.results import Sample, TaskResult, choice_of
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import FrameRule, Media
@@ -25,7 +27,6 @@ SHOWN = 12
 SIDE, SMALL = 260, 128
 """Pictures are scaled down to this many pixels in width and height; up to `SMALL` they are drawn with sharp pixels."""
 FRAMES, FRAME_MILLISECONDS = 8, 250
-FORWARD = "forward"
 TAG = 100
 """Names of pairs and groups that are longer than this are not shown."""
 Found = TypeVar("Found")
@@ -111,8 +112,8 @@ def find_cases(result: TaskResult, samples: Sequence[Sample]) -> tuple[Mapping[i
         logger.disable("lmms_eval")  # it tells of every file that it looks at
         manager = TaskManager(include_path=[str(TASKS)], include_defaults=False)
         known, cases = {ITEM: "item", LABEL: "label", GROUP: "group"}, {}
-        # What the embedded world draws depends on how many items a run asked for.
-        with _environment(ITEMS, str(len(asked(result)))):
+        # What the embedded world draws depends on how many items a cell of the run had, measured or not.
+        with _environment(ITEMS, str(result.provenance.get("items", len(asked(result))))):
             docs = get_task_dict([result.name], manager)[result.name].eval_docs
             for sample in samples:
                 doc = docs[sample.document]
@@ -201,7 +202,7 @@ def spread(found: Sequence[Found]) -> Sequence[Found]:
 def _choice(sample: Sample) -> str | None:
     match sample.said["scores"]:
         case [first, second]:
-            return "tie" if first == second else "first" if first > second else "second"
+            return measures.choice_of(first, second)
     return None
 
 

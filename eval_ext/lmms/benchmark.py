@@ -83,7 +83,7 @@ def benchmark_of(doc: Row) -> Benchmark:
 
 
 def metric_list(metrics: Mapping[str, Aggregation]) -> list[dict[str, Any]]:
-    """The metrics as lmms-eval's `metric_list` wants them. Only accuracies and correlations are better when higher."""
+    """The metrics as lmms-eval's `metric_list` wants them."""
     return [
         {"metric": name, "aggregation": aggregation, "higher_is_better": direction(name)}
         for name, aggregation in metrics.items()
@@ -91,10 +91,13 @@ def metric_list(metrics: Mapping[str, Aggregation]) -> list[dict[str, Any]]:
 
 
 def direction(name: str) -> bool | None:
-    """Whether more is better, by the name of a metric; `None` where neither is."""
-    if name in ("flip_rate", "unread_share"):
+    """Whether more is better, by the name of a metric; `None` where neither is, and for an interval."""
+    if name in ("flip_rate", "unread_share", "hallucination_rate"):
         return False
-    return True if name.startswith(("accuracy", "group_accuracy", "macro", "right", "rank")) else None
+    if name.endswith("_95"):
+        return None
+    better = ("accuracy", "group_accuracy", "macro", "right", "rank", "score", "exact_match", "contains_match")
+    return True if name.startswith(better) else None
 
 
 def blank(task: Task) -> Media:

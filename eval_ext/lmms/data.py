@@ -2,11 +2,13 @@
 
 With the environment variable `UNIREWARD_DATA` set to a folder, a repository is read from there if it holds a copy under
 the repository's name, as `hf download TIGER-Lab/GenAI-Bench --repo-type dataset --local-dir
-$UNIREWARD_DATA/TIGER-Lab/GenAI-Bench` makes one. The YAML files name a repository as an attribute of this module.
+$UNIREWARD_DATA/TIGER-Lab/GenAI-Bench` makes one. The YAML files name a repository, and how it is loaded, as attributes
+of this module.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +19,38 @@ DATA = "UNIREWARD_DATA"
 """The environment variable with the folder of the copies."""
 
 
-def __getattr__(name: str) -> str:
-    """Where the repository of that name is loaded from: `eval_ext.lmms.data.TIGER-Lab/GenAI-Bench` (PEP 562)."""
-    if name.count("/") != 1:
+def __getattr__(name: str) -> str | dict[str, str]:
+    """Where a repository is loaded from, `TIGER-Lab/GenAI-Bench`, and how, `TIGER-Lab/GenAI-Bench/how` (PEP 562)."""
+    repository, slash, how = name.partition("/how")
+    if repository.count("/") != 1 or how:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    copy = copy_of(name)
-    return name if copy is None else str(copy)
+    return how_loaded(repository) if slash else where_loaded(repository)
+
+
+def where_loaded(repository: str) -> str:
+    """The first argument of `datasets.load_dataset` for a repository."""
+    return str(copy_of(repository) or repository)
+
+
+def how_loaded(repository: str) -> dict[str, str]:
+    """What `datasets.load_dataset` gets besides, so that it never takes one copy for another.
+
+    It keeps what it loaded from a folder under the last part of the folder's name, whatever is in it. A description is
+    one of the few things that go into the name of its cache: here it tells the copy and its state.
+    """
+    copy = copy_of(repository)
+    return {} if copy is None else {"description": f"the copy with the state {state_of(copy)}"}
+
+
+def state_of(folder: Path) -> str:
+    """A digest of where a folder lies and of its files' names, sizes and times; hidden ones do not count."""
+    found = hashlib.sha256(str(folder.resolve()).encode())
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        if file.is_file() and not any(part.startswith(".") for part in name.parts):
+            told = file.stat()
+            found.update(f"\n{name}\0{told.st_size}\0{told.st_mtime_ns}".encode())
+    return found.hexdigest()[:16]
 
 
 def copy_of(repository: str) -> Path | None:

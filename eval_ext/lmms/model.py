@@ -52,7 +52,9 @@ class UniReward(lmms):  # type: ignore[misc]  # lmms-eval ships without types
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UniRewardError("a judge runs in one process; start lmms-eval without `accelerate launch`")
         self.ref = str(judge)
-        self.judge = load_judge(self.ref, rubric=rubric, readout=readout, family=family, cache=cache)
+        loaded = load_judge(self.ref, rubric=rubric, readout=readout, family=family, cache=cache)
+        # A benchmark holds every pair in both orders; a judge that asks both by itself would hide what flips.
+        self.judge = loaded.judge if isinstance(loaded, BothOrders) else loaded
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """For each request the verdict on its document, as `eval_ext.lmms.answers.encode` writes it.
@@ -106,12 +108,11 @@ class UniReward(lmms):  # type: ignore[misc]  # lmms-eval ships without types
 
     def _source(self, case: Case, asked: Asked) -> dict[str, str]:
         source = {"judge": self.ref}
-        judge = self.judge.judge if isinstance(self.judge, BothOrders) else self.judge
-        if not isinstance(judge, ModelJudge):
+        if not isinstance(self.judge, ModelJudge):
             return source
-        source["revision"] = judge.backend.revision
+        source["revision"] = self.judge.backend.revision
         put = case if asked == "case" else replace(case, candidates=case.candidates[:1])
-        return {**source, **source_of(judge.rubric_for(put), judge.readout)}
+        return {**source, **source_of(self.judge.rubric_for(put), self.judge.readout)}
 
 
 def ask_alone(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:

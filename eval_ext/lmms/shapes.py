@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from eval_ext.lmms.aggregate import provenance
+from eval_ext.lmms.aggregate import OffScreen, provenance
 from eval_ext.lmms.benchmark import (
     BACKWARD,
     FORWARD,
@@ -67,7 +67,7 @@ class Cell:
         shares = ["right", "right_on_held_out", *(["flip_rate", "first_preferred"] if self.arity == 2 else [])]
         numbers = [*shares, "unread_share", *(["rank_correlation"] if self.arity == 1 else [])]
         values = {name: self._measure(name) for name in numbers}
-        return {**values, **{f"{name}_95": self._bounds(name) for name in numbers}, "provenance": provenance}
+        return {**values, **{f"{name}_95": self._bounds(name) for name in numbers}, "provenance": _provenance}
 
     def docs(self, _: Docs) -> Docs:
         """The documents, drawn from the seed of `unireward shapes evaluate`; what lmms-eval loaded is only a name."""
@@ -156,6 +156,12 @@ def drawn(cell: str, count: int) -> list[tuple[Item, Case]]:
     """So many items of a cell with their cases, as `unireward shapes evaluate --items COUNT` draws them."""
     parts = [Part(cell, start, min(PART, count - start), FRESH_SEED) for start in range(0, count, PART)]
     return [pair for part in parts for pair in zip(*part.draw(), strict=True)]
+
+
+def _provenance(said: Sequence[Mapping[str, Any]]) -> OffScreen:
+    """What the numbers of every task depend on, and what the items do."""
+    (found,) = provenance(said)
+    return OffScreen(({**found, "items": how_many(), "items_seed": FRESH_SEED},))
 
 
 def _verdict(one: Mapping[str, Any]) -> Verdict:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval_ext.vlmevalkit.table import SOURCES, write_table
+from eval_ext.vlmevalkit.table import SOURCES, is_written, write_table
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     root = data_folder()
     for name in rest:
         # Before VLMEvalKit is imported, which switches off the checking of certificates for the whole process.
-        if name in SOURCES and not (root / f"{name}.tsv").exists():
+        if name in SOURCES and not is_written(name, root):
             write_table(name, root)
     # Excel, the default, cuts a reply off after 32,767 characters.
     os.environ.setdefault("PRED_FORMAT", "tsv")

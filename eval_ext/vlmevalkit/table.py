@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_ext.lmms.benchmark import BACKWARD, GROUP, HOME, ITEM, LABEL, LEFT_OUT, ORDER
-from eval_ext.lmms.data import copy_of
+from eval_ext.lmms.data import how_loaded, where_loaded
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.types import Candidate, Case
@@ -69,10 +69,16 @@ def load_docs(source: Source) -> Iterable[Mapping[str, Any]]:
     """The documents of a benchmark, from the Hub or from a copy (`eval_ext.lmms.data`)."""
     from datasets import load_dataset
 
-    copy = copy_of(source.repository)
-    dataset = load_dataset(str(copy or source.repository), source.name, split=source.split)
+    where, how = where_loaded(source.repository), how_loaded(source.repository)
+    dataset = load_dataset(where, source.name, split=source.split, **how)
     docs: Iterable[Mapping[str, Any]] = pkgutil.resolve_name(source.docs)(dataset)
     return docs
+
+
+def is_written(name: str, folder: Path) -> bool:
+    """Whether the table of one of our datasets is there, and of the very data that would be loaded now."""
+    origin = _origin_file(name, folder)
+    return (folder / f"{name}.tsv").exists() and origin.exists() and json.loads(origin.read_text()) == _origin(name)
 
 
 def write_table(name: str, folder: Path) -> Path:
@@ -91,7 +97,9 @@ def write_table(name: str, folder: Path) -> Path:
         for index, doc in enumerate(load_docs(SOURCES[name])):
             lines.writerow(_line(index, doc, pictures))
     table = folder / f"{name}.tsv"
+    _origin_file(name, folder).unlink(missing_ok=True)  # so that it never stands beside the table of other data
     growing.replace(table)
+    _origin_file(name, folder).write_text(json.dumps(_origin(name)))
     return table
 
 
@@ -128,6 +136,16 @@ def _line(index: int, doc: Mapping[str, Any], pictures: Path) -> list[Any]:
     names = [_stored(media, pictures) for media in shown]
     traced = [doc[name] for name in TRACED]
     return [index, case.prompt, repr(names), json.dumps(answers), len(case.context), *traced]
+
+
+def _origin_file(name: str, folder: Path) -> Path:
+    """Says beside a table which data it was made of."""
+    return folder / f"{name}.origin.json"
+
+
+def _origin(name: str) -> dict[str, str]:
+    repository = SOURCES[name].repository
+    return {"where": where_loaded(repository), **how_loaded(repository)}
 
 
 def _stored(media: Media, folder: Path) -> str:

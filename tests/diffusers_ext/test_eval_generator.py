@@ -168,6 +168,18 @@ def test_a_judge_that_always_says_first_flips_every_game_and_wins_half(tmp_path:
     assert (games["win_rate"]["value"], games["tied"]) == (0.5, 6)
 
 
+def test_answers_that_cancel_out_tie_though_their_shares_miss_1_by_rounding(tmp_path: Path) -> None:
+    shares = 1 / 1.3, 0.3 / 1.3
+    assert sum(shares) / 2 != 0.5
+
+    def softly_first(cases: Sequence[Case]) -> list[Verdict]:
+        return [Verdict(shares[: len(case.candidates)]) for case in cases]
+
+    (judge,) = measure(tmp_path / "m", judges=[softly_first]).judges
+    games = judge["games"]
+    assert (games["win_rate"]["value"], games["tied"], games["flip_rate"]["value"]) == (0.5, 6, 1)
+
+
 def test_a_judge_that_only_grades_decides_games_by_its_grades(tmp_path: Path) -> None:
     (judge,) = measure(tmp_path / "m", judges=[only_grades]).judges
     games = judge["games"]

@@ -26,7 +26,7 @@ from eval_ext.published import tables_for
 from eval_ext.report import by_task, page
 from eval_ext.report_command import report
 from eval_ext.report_figures import own_rows
-from eval_ext.results import Run, choice_of, read_runs
+from eval_ext.results import Run, Sample, TaskResult, choice_of, read_runs
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.types import Case, Verdict
@@ -367,6 +367,20 @@ def test_samples_outside_the_folder_are_not_shown(generated: Path, tmp_path: Pat
     html = page([], read_generators(tmp_path))
     assert "outside the folder" in html
     assert "data:image/webp" not in html
+
+
+@pytest.mark.filterwarnings("ignore")  # what lmms-eval warns of when it is imported is its own
+def test_a_limited_run_of_shapes_shows_its_own_items() -> None:
+    """What is drawn depends on how many items the cell had, of which the run measured one."""
+    pytest.importorskip("lmms_eval")
+    from eval_ext.lmms.shapes import drawn
+
+    item, case = drawn("image generation, pair", 5)[0]
+    said = {"item": "0", "order": "forward", "label": ",".join(map(str, item.grades)), "asked": "case"}
+    sample = Sample(0, {**said, "group": "held out" if item.held_out else ""}, reply="")
+    name = "unireward_shapes_image_generation_pair"
+    result = TaskResult(name, {"provenance": {"items": 5}}, settings={}, documents=1, samples=[sample])
+    assert report_cases.find_cases(result, [sample]) == ({0: case}, "")
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 
 from eval_ext.lmms.benchmark import BACKWARD, LABEL, ORDER, benchmark_of
 from eval_ext.vlmeval_command import model_name
-from eval_ext.vlmevalkit.table import SOURCES, case_of, doc_of, load_docs, read_table, write_table
+from eval_ext.vlmevalkit.table import SOURCES, case_of, doc_of, is_written, load_docs, read_table, write_table
 from tests.eval_ext.lmms.samples import genai, vl_rewardbench
 from unireward_plugins import plugins
 from unireward_plugins.cli import main
@@ -76,6 +76,19 @@ def test_a_line_of_a_table_is_the_case_of_its_document(place: Path, name: str) -
     names = {file.name for line in lines for file in pictures(place, name, line)}
     assert names == {file.name for file in (place / "images" / name).iterdir()}
     assert not list(place.glob(".*")), "nothing half-written stays"
+
+
+def test_a_table_of_other_data_is_no_table_of_this(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_written(IMAGE, place)
+    lines = read_table(write_table(IMAGE, place))
+    assert is_written(IMAGE, place)
+    genai(tmp_path / "other", count=2)
+    monkeypatch.setenv("UNIREWARD_DATA", str(tmp_path / "other"))
+    assert not is_written(IMAGE, place)
+    assert (len(lines), len(read_table(write_table(IMAGE, place)))) == (8, 4)
+    assert is_written(IMAGE, place)
 
 
 def test_every_dataset_is_one_of_the_tasks_for_lmms_eval() -> None:

@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 from datasets import Dataset, load_dataset
 
-from eval_ext.lmms import data, editreward, genai, mmrb2, multimodal_rewardbench, videogen, vl_rewardbench
+from eval_ext.lmms import (
+    data,
+    editreward,
+    genai,
+    mmrb2,
+    multimodal_rewardbench,
+    open_answers,
+    videogen,
+    vl_rewardbench,
+)
 from eval_ext.lmms.benchmark import BACKWARD, FORWARD, PairBenchmark, benchmark_of, metric_list
 from eval_ext.lmms.functions import doc_to_text, doc_to_visual, rubric_for
+from tests.eval_ext.lmms import samples
 from unireward_plugins import MediaError, UniRewardError
 from unireward_plugins.media import Media
 
@@ -34,7 +44,8 @@ EVERY = pytest.mark.parametrize(
 
 
 def docs_of(benchmark: PairBenchmark, repository: str, name: str | None, split: str) -> Any:
-    return benchmark.docs(load_dataset(getattr(data, repository), name, split=split))
+    where, how = (getattr(data, wanted) for wanted in (repository, f"{repository}/how"))
+    return benchmark.docs(load_dataset(where, name, split=split, **how))
 
 
 def media_digests(case: Any) -> list[object]:
@@ -210,8 +221,23 @@ def test_a_repository_is_on_the_hub_unless_there_is_a_copy(tmp_path: Path, monke
     assert getattr(data, name) == name
     (tmp_path / name).mkdir(parents=True)
     assert getattr(data, name) == str(tmp_path / name)
-    with pytest.raises(AttributeError, match="nix"):
-        data.nix  # noqa: B018
+    for wrong in ("nix", "a/b/c", "a/how"):
+        with pytest.raises(AttributeError, match=wrong):
+            getattr(data, wrong)
+
+
+def test_two_copies_are_told_apart_and_so_are_two_states_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines(copy: str) -> int:
+        monkeypatch.setenv("UNIREWARD_DATA", str(tmp_path / copy))
+        return len(docs_of(*ALL[0]))
+
+    for copy, count in (("one", 2), ("other", 3)):
+        samples.genai(tmp_path / copy, count=count)
+    assert (lines("one"), lines("other"), lines("one")) == (4, 6, 4)
+    samples.genai(tmp_path / "one", count=4)
+    assert lines("one") == 8
 
 
 def test_every_metric_says_which_way_is_better() -> None:
@@ -219,7 +245,9 @@ def test_every_metric_says_which_way_is_better() -> None:
     assert ways["accuracy_without_ties"] is True
     assert ways["macro_accuracy_without_ties"] is True
     assert ways["flip_rate"] is ways["unread_share"] is False
-    assert ways["provenance"] is None
+    assert ways["provenance"] is ways["accuracy_without_ties_95"] is None
+    ways = {one["metric"]: one["higher_is_better"] for one in metric_list(open_answers.MMHAL_METRICS)}
+    assert (ways["score"], ways["hallucination_rate"]) == (True, False)
 
 
 def test_a_document_of_another_task_is_refused() -> None:

@@ -98,15 +98,22 @@ def test_a_model_says_by_which_rubric_and_with_which_weights() -> None:
     backend = ScriptedBackend(lambda _: "Image 1 is better.", revision="abc")
     judge = ModelJudge("m", backend, rubric_table(find_family("v1-qwen"), None))
     expected = {"judge": "shapes", "revision": "abc", "rubric": "image_gen.pair_rank.qwen", "readout": "generate"}
-    for one in (judge, BothOrders(judge)):
-        (found,) = answers(one, documents(1))
-        assert found["unireward"] == {"asked": "case", **expected}
+    (found,) = answers(judge, documents(1))
+    assert found["unireward"] == {"asked": "case", **expected}
     points = ModelJudge("m", ScriptedBackend(lambda _: "Final Score: 3", revision="abc"), {
         key: rubric for key, rubric in judge.rubrics.items() if key[1] == 1
     })  # fmt: skip
     (alone,) = answers(points, documents(1))
     assert alone["unireward"] == {**expected, "asked": "alone", "rubric": "image_gen.point_score.v1"}
     assert alone["scores"] == [0.5, 0.5]
+
+
+def test_a_judge_that_asks_both_orders_by_itself_is_asked_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval_ext.lmms import model
+
+    judge = ModelJudge("m", ScriptedBackend(lambda _: "Image 1 is better."), rubric_table(find_family("v1-qwen"), None))
+    monkeypatch.setattr(model, "load_judge", lambda *_, **__: BothOrders(judge))
+    assert model.UniReward(judge="m").judge is judge
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,10 @@ def test_a_reply_is_measured_as_the_command_measures() -> None:
     assert metrics["flip_rate"](said) == 1
     assert metrics["first_preferred"](said) == 1
     assert metrics["unread_share"](said) == 0
+    traced = [process_results(doc, ["Image 1 is better."])["provenance"] for doc in docs]
+    (found,) = metrics["provenance"](traced)
+    assert (found["items"], found["items_seed"]) == (3, FRESH_SEED)
+    assert found["asked"] == {"case": 6}
     low, high = metrics["right_95"](said)
     assert 0 <= low <= metrics["right"](said) <= high <= 1
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from math import isfinite, isnan
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
@@ -81,18 +82,23 @@ def evaluate_judge(judge: Judge, cases: Sequence[Case], labels: Sequence[Sequenc
 
 def _check(cases: Sequence[Case], labels: Sequence[Sequence[float]]) -> int:
     """The number of candidates in each case."""
-    if not cases or len(cases) != len(labels):
-        raise UniRewardError(f"there must be one label for each case, and one case at least; got {len(cases)} cases "
-                             f"and {len(labels)} labels")  # fmt: skip
+    if not cases:
+        raise UniRewardError("there is no case to ask the judge about")
+    if len(cases) != len(labels):
+        raise UniRewardError(f"there must be one label for each case; got {len(cases)} cases and {len(labels)} labels")
     arities = sorted({len(case.candidates) for case in cases})
     if arities not in ([1], [2]):
         raise UnsupportedCase(
             f"a judge is measured on cases with one candidate each or on cases with two each; got cases with {arities}"
         )
     for index, label in enumerate(labels):
-        if len(label) != arities[0] or not all(isfinite(number) for number in label):
+        if not isinstance(label, Sized) or len(label) != arities[0] or not all(map(_is_finite, label)):
             raise UniRewardError(f"label {index} must be {arities[0]} finite number(s), one a candidate; got {label!r}")
     return arities[0]
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, Real) and isfinite(number)
 
 
 def _pair_metrics(verdicts: Sequence[Verdict], labels: Sequence[Sequence[float]], seed: int) -> dict[str, Estimate]:

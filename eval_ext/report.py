@@ -28,6 +28,7 @@ from eval_ext.report_figures import (
     share,
 )
 from eval_ext.results import Run, TaskResult
+from unireward_plugins.errors import UniRewardError
 
 BUILDERS = ("json", "csv", "parquet", "text", "pandas", "arrow", "imagefolder", "videofolder")
 """Names of `datasets.load_dataset` for files on the machine, which say nothing of where data comes from."""
@@ -48,8 +49,12 @@ Tasks = Mapping[str, Sequence[Entry]]
 
 
 def write_report(runs: Sequence[Run], generated: Sequence[Generated], path: Path) -> None:
-    """Write the page about runs of lmms-eval and generators, of which there is one at least."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the page about runs of lmms-eval and generators, of which there is one at least.
+
+    Raises `UniRewardError` where there is no folder for it.
+    """
+    if not path.absolute().parent.is_dir():
+        raise UniRewardError(f"the page cannot be written: there is no folder {path.absolute().parent}. Make it first")
     path.write_text(page(runs, generated), encoding="utf-8")
 
 
@@ -132,12 +137,12 @@ def judged_numbers(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
         if pairs and len({entry.label for entry in entries}) == 1:
             flips = sum(one.flips for one in pairs) / len(pairs)
             yield share(flips), "of the pairs read in both orders change the choice with the order"
-        yield f"{sum(one.unread for one in everything):,}", "of them with a reply that holds no verdict"
+        yield f"{sum(one.unread for one in everything):,}", "of all those have a reply without a verdict"
     else:
         yield f"{sum(entry.result.documents for entry in entries):,}", "documents"
     runs = {entry.run.file: entry.run for entry in entries}.values()
     minutes, rest = divmod(round(sum(float(run.settings["seconds for everything"]) for run in runs)), 60)
-    yield f"{minutes}:{rest:02d}", "minutes for everything"
+    yield f"{minutes}:{rest:02d}", "minutes for all runs, loading included"
 
 
 def overview(tasks: Tasks) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -128,13 +129,15 @@ def test_a_report_prints_as_a_table() -> None:
 @pytest.mark.parametrize(
     ("cases", "labels", "complaint"),
     [
-        ([], [], "one case at least; got 0 cases"),
+        ([], [], "there is no case"),
         (PAIRS, HIGHER_IS_BETTER[1:], "40 cases and 39 labels"),
         (PAIRS[:2], [(1, 0), (1,)], r"label 1 must be 2 finite number\(s\), one a candidate; got \(1,\)"),
         (PAIRS[:1], [(1, float("nan"))], "label 0 must be"),
+        (PAIRS[:2], [0, 1], "label 0 must be 2 finite"),
+        (PAIRS[:1], ["ab"], "label 0 must be 2 finite"),
     ],
 )
-def test_labels_that_do_not_fit_are_named(cases: list[Case], labels: list[tuple[float, ...]], complaint: str) -> None:
+def test_labels_that_do_not_fit_are_named(cases: list[Case], labels: list[Any], complaint: str) -> None:
     with pytest.raises(UniRewardError, match=complaint):
         evaluate_judge(higher, cases, labels)
 

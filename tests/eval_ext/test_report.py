@@ -419,8 +419,11 @@ def test_the_command_embeds_the_pictures_of_the_embedded_world(tmp_path: Path) -
 @pytest.mark.usefixtures("no_datasets")
 def test_the_command_says_what_it_read(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    done = CliRunner().invoke(report, [str(results), "-o", str(tmp_path / "new" / "page.html"), "--json"])
+    done = CliRunner().invoke(report, [str(results), "-o", str(tmp_path / "page.html"), "--json"])
     assert done.exit_code == 0, done.output
+    lost = CliRunner().invoke(report, [str(results), "-o", str(tmp_path / "nowhere" / "page.html")])
+    assert "there is no folder" in str(lost.exception)
+    assert not (tmp_path / "nowhere").exists()
     told = json.loads(done.stdout)
     assert Path(told["page"]).read_text().startswith("<!doctype html>")
     assert len(told["runs"]) == 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffusers_ext.command import CallArgument
+from diffusers_ext.generator_gallery import in_words
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.options import output_options
 from unireward_plugins.cli.output import Table, note, progress, show_json, show_table
@@ -146,7 +147,7 @@ def _rows(judge: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 for one in (judge["scores"]["pipeline"], judge["scores"].get("against"), judge["difference"])
                 if one is not None
             ]
-            rows.append((judge["name"], name.replace("_", " "), *cells, *[""] * (3 - len(cells))))
+            rows.append((judge["name"], in_words(name), *cells, *[""] * (3 - len(cells))))
     if judge["games"] is not None:
         rows.append((judge["name"], f"win rate by {judge['games']['by']}", _shown(judge["games"]["win_rate"]), "", ""))
         for name, rate in judge["games"]["aspects"].items():

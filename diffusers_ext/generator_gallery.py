@@ -51,12 +51,15 @@ def _judge_table(judge: Mapping[str, Any]) -> str:
         for name in ("score", *judge["scores"]["pipeline"]["aspects"]):
             means = [_estimate(_named(scores, name)) for scores in judge["scores"].values()]
             gap = "" if judge["difference"] is None else _estimate(_named(judge["difference"], name))
-            rows.append(_row(name, *means, *([] if len(means) == 2 else [""]), gap))
+            rows.append(_row(in_words(name), *means, *([] if len(means) == 2 else [""]), gap))
     if judge["games"] is not None:
         games = judge["games"]
         counts = f"{games['won']:,} won, {games['tied']:,} tied, {games['lost']:,} lost"
         rows.append(_row(f"win rate by {games['by']}: {counts}", _estimate(games["win_rate"]), "", ""))
-        rows += [_row(f"win rate in {name}", _estimate(one), "", "") for name, one in games["aspects"].items()]
+        rows += [
+            _row(f"win rate in {name.replace('_', ' ')}", _estimate(one), "", "")
+            for name, one in games["aspects"].items()
+        ]
         if games["flip_rate"] is not None:
             rows.append(_row("games whose answer changes with the order", _estimate(games["flip_rate"]), "", ""))
     heads = ("", "pipeline", "against", "difference")
@@ -65,6 +68,11 @@ def _judge_table(judge: Mapping[str, Any]) -> str:
         + "".join(f'<th class="{"figure" if head else ""}">{head}</th>' for head in heads)
         + f"</tr>{''.join(rows)}</table>"
     )
+
+
+def in_words(name: str) -> str:
+    """What a row of scores is called: the score from 0 to 1, or a number of the judge's own on the rubric's scale."""
+    return "score, 0 to 1" if name == "score" else f"{name.replace('_', ' ')}, as the judge writes it"
 
 
 def _named(scores: Mapping[str, Any], name: str) -> Mapping[str, Any]:

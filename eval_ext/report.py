@@ -118,7 +118,11 @@ def numbers(entries: Sequence[Entry], generated: Sequence[Generated]) -> str:
     for one in generated:
         for judge in one.results["judges"]:
             if judge["games"] and judge["games"]["win_rate"]["value"] is not None:
-                meaning = f"of the games goes to {one.names['pipeline']}, says {judge['name']}"
+                games = judge["games"]
+                meaning = (
+                    f"of the points goes to {one.names['pipeline']} against {one.names['against']}, "
+                    f"says {judge['name']}: {games['won']:,} won, {games['tied']:,} tied, {games['lost']:,} lost"
+                )
                 told.append((share(judge["games"]["win_rate"]["value"]), meaning))
     return "\n".join(
         f'<div class="number"><b>{escape(number)}</b><span>{escape(meaning)}</span></div>' for number, meaning in told

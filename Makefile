@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt tests/torchvision_shim.py
 	$(BIN)/python tests/torchvision_shim.py
 	@touch $@
 
-demo: $(INSTALLED)  ## train a tiny policy with GRPO and the embedded judge, write report.html (3 to 6 minutes)
+demo: $(INSTALLED)  ## train a tiny policy and a tiny generator with the embedded judge, write report.html (4 to 6 minutes)
 	$(BIN)/unireward demo --output report.html
 
 test: $(INSTALLED)  ## run the tests

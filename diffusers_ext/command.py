@@ -89,9 +89,9 @@ def generation(  # noqa: PLR0913 (one for each option)
 ) -> int:
     """Make pairs of pictures or clips with any diffusers pipeline.
 
-    Draws samples of each prompt, has them judged, and keeps the best and the worst. PIPELINE is a Hub id or the
-    folder of a diffusers pipeline. The output is a dataset for `datasets.load_dataset` that diffusers' Diffusion-DPO
-    scripts read as it is; its gallery.html shows pairs, its dropped.jsonl what does not count.
+    Draws samples of each prompt, has them judged, and keeps the best and the worst. PIPELINE is `shapes`, a Hub id
+    or the folder of a diffusers pipeline. The output is a dataset for `datasets.load_dataset` that diffusers'
+    Diffusion-DPO scripts read as it is; its gallery.html shows pairs, its dropped.jsonl what does not count.
 
     \b
     unireward pairs generation stabilityai/sdxl-turbo --prompts prompts.txt --output pairs \\

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from diffusers_ext.dpo_config import DPOConfig
+from diffusers_ext.load_pipeline import EMBEDDED
 
 SHOWN = ("loss", "accuracy", "margin", "winner_over_reference", "loser_over_reference")
 LINES = 6
@@ -13,8 +15,7 @@ LINES = 6
 
 CARD = """\
 ---
-base_model: {pipeline}
-library_name: diffusers
+{base}library_name: diffusers
 tags:
 - diffusion-dpo
 - unireward
@@ -53,6 +54,14 @@ pipeline = DiffusionPipeline.from_pretrained("{pipeline}")
 pipeline.load_lora_weights("this folder"{more})
 ```"""
 
+EMBEDDED_LORA = """\
+```python
+from diffusers_ext.load_pipeline import load_pipeline
+
+pipeline = load_pipeline("{pipeline}")
+pipeline.load_lora_weights("this folder"{more})
+```"""
+
 WHOLE = """\
 ```python
 from diffusers import DiffusionPipeline
@@ -64,21 +73,36 @@ pipeline = DiffusionPipeline.from_pretrained("this folder")
 def model_card(
     config: DPOConfig, log: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], *, need: str
 ) -> str:
-    """The README of a run's result, from its log and its evaluations."""
+    """The README of a run's result, from its log and its evaluations.
+
+    Folders of this machine are told by their last part: the card may be published.
+    """
     import yaml
+
+    pipeline = _portable(config.pipeline)
+    use = EMBEDDED_LORA if config.pipeline in EMBEDDED else LORA
 
     more = ", load_into_transformer_2=True" if config.denoiser == "transformer_2" else ""
     kept = sorted({round(place * (len(log) - 1) / (LINES - 1)) for place in range(LINES)}) if log else []
     names = [name for name in SHOWN if log and name in log[0]]
     return CARD.format(
-        pipeline=config.pipeline,
+        pipeline=pipeline,
+        base=f"base_model: {pipeline}\n" if _is_on_the_hub(config.pipeline) else "",
         tags="- lora\n" if config.lora_rank else "",
-        use=LORA.format(pipeline=config.pipeline, more=more) if config.lora_rank else WHOLE,
+        use=use.format(pipeline=pipeline, more=more) if config.lora_rank else WHOLE,
         table=_table(["step", *names], [[log[place][name] for name in ("step", *names)] for place in kept]),
         evaluation=_evaluation(config, evaluations),
         need=need,
-        settings=yaml.safe_dump(config.as_dict(), sort_keys=False),
+        settings=yaml.safe_dump({name: _portable(value) for name, value in config.as_dict().items()}, sort_keys=False),
     )
+
+
+def _portable(value: Any) -> Any:
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _is_on_the_hub(pipeline: str) -> bool:
+    return pipeline.count("/") == 1 and not Path(pipeline).exists()
 
 
 def _evaluation(config: DPOConfig, evaluations: Sequence[Mapping[str, Any]]) -> str:

@@ -11,10 +11,12 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
+import unireward_plugins
 from diffusers_ext.sample import OWN_ARGUMENTS, Pipeline
 from unireward_plugins.errors import BackendError, UniRewardError, needs_extra
 
@@ -27,8 +29,14 @@ VALUES_HASHED = 1024
 """Of each tensor so many values are hashed: training changes next to all of them."""
 
 
+EMBEDDED: Mapping[str, Path] = MappingProxyType(
+    {"shapes": Path(unireward_plugins.__file__).parent / "shapes" / "generator"}
+)
+"""The tiny generators that come along, by name; see docs/proof.md."""
+
+
 def load_pipeline(ref: str | Path | Pipeline) -> Pipeline:
-    """The pipeline that `ref` names: a folder, or a Hub id; a pipeline is taken as it is.
+    """The pipeline that `ref` names: a folder, a Hub id, or `shapes`; a pipeline is taken as it is.
 
     A named one is put on the accelerator in bfloat16 where there is one, else on the CPU in float32. Raises
     `UniRewardError` where the name can mean nothing, and `BackendError` where the pipeline cannot be loaded.
@@ -63,13 +71,16 @@ def open_pipeline(source: str | Path, dtype: torch.dtype | Mapping[str, torch.dt
 
 def source_of(ref: str) -> str:
     """The folder or Hub id that a name stands for."""
+    if ref in EMBEDDED:
+        return str(EMBEDDED[ref])
     if Path(ref).is_dir():
         if not (Path(ref) / "model_index.json").is_file():
             raise UniRewardError(f"folder {ref!r} holds no diffusers pipeline: there is no model_index.json in it")
         return ref
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", ref):
         raise UniRewardError(
-            f"{ref!r} names no pipeline. Give a Hub id such as 'stabilityai/sdxl-turbo', or a folder that exists"
+            f"{ref!r} names no pipeline. Give a Hub id such as 'stabilityai/sdxl-turbo', a folder that exists, or "
+            f"{' or '.join(map(repr, EMBEDDED))}, which comes along"
         )
     return ref
 

@@ -11,7 +11,7 @@ from unireward_plugins.shapes import clip_truth, demo, truth
 from unireward_plugins.shapes.data import draw_items
 from unireward_plugins.shapes.dataset import CONFIGURATIONS
 from unireward_plugins.shapes.exam import Exam
-from unireward_plugins.shapes.findings import DemoResult, Judged, Point, Run
+from unireward_plugins.shapes.findings import DemoResult, GeneratorRun, Judged, Point, Run
 from unireward_plugins.types import Case, Verdict
 
 
@@ -169,23 +169,32 @@ def test_demo_hands_on_what_was_asked_and_prints_what_was_found(
 
     def run_demo(output: Path, **options: object) -> DemoResult:
         asked.update(options, output=output)
-        return DemoResult(judged, exam, ("red", "red"), runs, settings={}, seconds=2.0)
+        generator = GeneratorRun(pairs=3, before=0.5, after=0.625, samples=(), seconds=1.0)
+        published = ("https://hub.example/me/adapter",)
+        return DemoResult(judged, exam, ("red", "red"), runs, generator, published, settings={}, seconds=2.0)
 
     monkeypatch.setattr(demo, "run_demo", run_demo)
     report = tmp_path / "report.html"
-    code, out, _ = invoke("demo", "--output", str(report), "--seed", "4", "--seed", "5", "--steps", "9", "--json")
+    code, out, _ = invoke(
+        "demo", "--output", str(report), "--seed", "4", "--seed", "5", "--steps", "9", "--publish", "me", "--json"
+    )
     assert code == 0
     assert asked["output"] == report
-    assert (asked["seeds"], asked["steps"]) == ((4, 5), 9)
+    assert (asked["seeds"], asked["steps"], asked["owner"]) == ((4, 5), 9, "me")
     assert json.loads(out) == {
         "report": str(report),
         "right_before": 0.25,
         "right_after": {"mean": 0.75, "deviation": 0.0, "runs": [0.75, 0.75]},
+        "right_pictures": {"before": 0.5, "after": 0.625},
         "judge_agrees": 0.0,
+        "published": ["https://hub.example/me/adapter"],
         "seconds": 2.0,
     }
     code, out, err = invoke("demo")
     assert code == 0
     assert (asked["output"], asked["seeds"], asked["steps"]) == (Path("report.html"), demo.SEEDS, demo.STEPS)
     assert "75" in out
+    assert "62.5%" in out
+    assert "loaded back: https://hub.example/me/adapter" in out
+    assert asked["owner"] == ""
     assert "The report is in report.html" in err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from html import escape
 from html.parser import HTMLParser
@@ -17,7 +18,7 @@ from unireward_plugins.shapes.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WI
 from unireward_plugins.shapes.data import CELLS, GenerationItem, Item, draw_items
 from unireward_plugins.shapes.evaluate import cases_of
 from unireward_plugins.shapes.exam import Exam
-from unireward_plugins.shapes.findings import DemoResult, Judged, Point, Run
+from unireward_plugins.shapes.findings import DemoResult, Drawn, GeneratorRun, Judged, Point, Run
 from unireward_plugins.shapes.questions import Question
 from unireward_plugins.shapes.report import page, smoothed, write_report
 from unireward_plugins.shapes.rubrics import FRAMES
@@ -74,6 +75,12 @@ def of_cell(name: str) -> list[Judged]:
     return [one for one in judged() if one.item.cell == CELLS[name]]
 
 
+def generated(caption: str = "a red square") -> GeneratorRun:
+    before, after = (Media.of(np.full((8, 8, 3), shade, np.uint8)) for shade in (10, 200))
+    samples = (Drawn(caption, before, after, was_right=False, is_right=True),) * 3
+    return GeneratorRun(pairs=40, before=0.4, after=0.625, samples=samples, seconds=9.0)
+
+
 def result(*, answer: str = "No.", said: str = "Final Score: 5", seeds: tuple[int, ...] = (3, 4)) -> DemoResult:
     exam = Exam.draw(30, seed="report")
     right = tuple(question.right_answer(scene) for question, scene in zip(exam.questions, exam.scenes, strict=True))
@@ -88,7 +95,10 @@ def result(*, answer: str = "No.", said: str = "Final Score: 5", seeds: tuple[in
         for seed in seeds
     ]
     settings = {"Training": "40 steps", "Strange <b>name": HOSTILE}
-    return DemoResult(tuple(judged(said=said)), exam, (answer,) * len(exam), tuple(runs), settings, seconds=185.0)
+    addresses = ("https://hub.example/datasets/me/pairs",)
+    return DemoResult(
+        tuple(judged(said=said)), exam, (answer,) * len(exam), tuple(runs), generated(), addresses, settings, 185.0
+    )
 
 
 def test_report_needs_nothing_but_itself(tmp_path: Path) -> None:
@@ -291,4 +301,15 @@ def test_smoothing_looks_back_only() -> None:
 def test_questions_of_the_exam_cannot_hold_markup() -> None:
     exam = Exam((Question("<i>?", "colour"),), result().exam.pictures[:1], result().exam.scenes[:1])
     run = Run(0, (Point(0, 0, 0, 0),), (), ("x",), 1.0)
-    assert "<i>?" not in page(DemoResult(tuple(judged()), exam, ("x",), (run,), {}, 1.0))
+    assert "<i>?" not in page(DemoResult(tuple(judged()), exam, ("x",), (run,), generated(), (), {}, 1.0))
+
+
+def test_report_shows_what_a_generator_drew_before_and_after() -> None:
+    html = page(result())
+    assert "40 pairs" in html
+    assert "40.0% were right before and 62.5% after" in html
+    assert "3 turned right and 0 turned wrong" in html
+    assert html.count('<figure class="drawn">') == 3
+    assert html.count("a red square</figcaption>") == 3
+    hostile = replace(result(), generator=generated("<script>"))
+    assert "<script>" not in page(hostile)

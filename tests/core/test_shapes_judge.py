@@ -267,7 +267,8 @@ def test_the_seed_decides_the_weights() -> None:
 
 
 def test_training_lowers_the_loss_of_looking_and_of_judging() -> None:
-    training = Training(Plan(looking_steps=20, judging_steps=40, tricky_steps=0, polishing_steps=0, looking_batch=32, judging_batch=4))
+    short = Plan(looking_steps=20, judging_steps=40, tricky_steps=0, polishing_steps=0)
+    training = Training(replace(short, looking_batch=32, judging_batch=4))
     losses = list(training.run())
     assert np.mean(losses[15:20]) < 0.85 * np.mean(losses[:5])
     assert np.mean(losses[-15:]) < 0.85 * np.mean(losses[20:23])

@@ -26,6 +26,7 @@ COMMANDS = {
     "pairs": "unireward_plugins.cli.pairs:pairs",
     "push": "hub.push_command:push",
     "eval-generator": "diffusers_ext.generator_command:eval_generator",
+    "prove": "diffusers_ext.prove_command:prove",
     "tasks-path": "eval_ext.command:tasks_path",
     "report": "eval_ext.report_command:report",
     "vlmeval": "eval_ext.vlmeval_command:vlmeval",

@@ -280,12 +280,19 @@ def dataset(folder: Path, *, items: int, seed: int, as_json: bool) -> None:
     "--seed", "seeds", type=int, multiple=True, help="Train one policy from this seed; more than once for more."
 )
 @click.option("--steps", type=_COUNT, help="Of training, for each policy.")
+@click.option(
+    "--publish",
+    "owner",
+    default="",
+    metavar="OWNER",
+    help="Push the generator, its pairs and its adapter to this account on the Hub, and load them back.",
+)
 @output_options
-def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, as_json: bool) -> None:
-    """Train tiny policies with GRPO and the embedded judge, and report what they learned.
+def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, owner: str, as_json: bool) -> None:
+    """Train tiny policies with GRPO and a tiny generator with Diffusion-DPO, both on the embedded judge.
 
-    It takes a few minutes on a CPU and downloads nothing. What the policies learn is measured by an exact checker that
-    no model sees.
+    It takes a few minutes on a CPU and downloads nothing. What they learn is measured by an exact checker that no model
+    sees, and reported.
     """
     from unireward_plugins.shapes import demo as demonstration
     from unireward_plugins.shapes.report import truth
@@ -294,6 +301,7 @@ def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, as_json: bo
         output,
         seeds=seeds or demonstration.SEEDS,
         steps=steps or demonstration.STEPS,
+        owner=owner,
         watch=demonstration.Watcher(),
     )
     if not as_json:
@@ -310,7 +318,9 @@ def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, as_json: bo
                 "deviation": deviation,
                 "runs": [truth(run.points[-1]) for run in result.runs],
             },
+            "right_pictures": {"before": result.generator.before, "after": result.generator.after},
             "judge_agrees": result.agreement,
+            "published": result.published,
             "seconds": result.seconds,
         }
     )

@@ -1,12 +1,13 @@
-"""The whole way in a few minutes, on a CPU: the tiny judge judges, and a tiny policy learns from what it says.
+"""The whole way in a few minutes, on a CPU: a tiny judge judges, a policy and a generator learn from what it says.
 
     unireward demo --output report.html
 
-What the policy learns is measured by the exact checker, on pictures that neither it nor the judge has seen.
+What they learn is measured by the exact checker, on questions and captions that neither they nor the judge have seen.
 """
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 import tempfile
@@ -15,14 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TypeAlias
 
 from unireward_plugins import load_judge
 from unireward_plugins.errors import UniRewardError, needs_extra
+from unireward_plugins.media import Media
 from unireward_plugins.shapes.data import CELLS, draw_items
 from unireward_plugins.shapes.evaluate import cases_of
 from unireward_plugins.shapes.exam import BASE_POLICY, Exam, Policy
-from unireward_plugins.shapes.findings import DemoResult, Judged, Run
+from unireward_plugins.shapes.findings import DemoResult, Drawn, GeneratorRun, Judged, Run
 from unireward_plugins.shapes.report import truth, write_report
 from unireward_plugins.types import Judge
 
@@ -37,17 +40,27 @@ CHECKS = 10
 EXAM_SIZE = 600
 CASES_A_CELL = 40
 """How many fresh cases of each kind the judge is shown."""
-SHARE_OF_JUDGING = 0.08
-"""About how much of the whole time the judge's own cases take; the rest is training."""
+SHARE_OF_JUDGING, SHARE_OF_POLICIES = 0.06, 0.62
+"""About how much of the whole time the judge's own cases take, and training the policies; the rest is the generator."""
+GENERATOR = Path(__file__).parent / "generator"
+ALIGN_GENERATOR, THERE_AND_BACK = "diffusers_ext.prove:align_generator", "hub.round_trip:there_and_back"
+"""By name, as the command line knows the doors' commands: the core imports none of them."""
 
 
 def run_demo(
-    output: Path, *, seeds: Sequence[int] = SEEDS, steps: int = STEPS, exam_size: int = EXAM_SIZE, watch: Watch
+    output: Path,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    steps: int = STEPS,
+    exam_size: int = EXAM_SIZE,
+    owner: str = "",
+    watch: Watch,
 ) -> DemoResult:
     """Judge, train one policy for each seed, and write a report that stands by itself to `output`, an HTML file.
 
-    Raises `MissingExtra` where TRL is not installed, and `UniRewardError` where there is nothing to train or nowhere to
-    write.
+    `owner` is an account on the Hub: the generator's pairs and adapter are pushed there and loaded back. Raises
+    `MissingExtra` where TRL or diffusers is not installed, `UniRewardError` where there is nothing to train or nowhere
+    to write, and what `hub.publish.push` raises.
     """
     if not seeds or steps < 1:
         raise UniRewardError(
@@ -73,11 +86,14 @@ def run_demo(
         judged = show_judge(judge)
         runs = train_policies(seeds, steps=steps, exam=exam, judge=judge, watch=watch)
         answers = Policy.load().answer(exam)
+        generator, published = train_generator(Path(folder) / "generator", owner=owner, watch=watch)
     result = DemoResult(
         judged=judged,
         exam=exam,
         answers=tuple(answers),
         runs=runs,
+        generator=generator,
+        published=published,
         settings={**describe_settings(steps=steps), **environment()},
         seconds=time.monotonic() - started,
     )
@@ -98,11 +114,45 @@ def train_policies(seeds: Sequence[int], *, steps: int, exam: Exam, judge: Judge
         def report_step(step: int, number: int = number) -> None:
             share = (number + step / steps) / len(seeds)
             doing = f"training policy {number + 1} of {len(seeds)}, step {step} of {steps}"
-            watch(doing, SHARE_OF_JUDGING + (1 - SHARE_OF_JUDGING) * share)
+            watch(doing, SHARE_OF_JUDGING + SHARE_OF_POLICIES * share)
 
         report_step(0)
         runs.append(align(seed, steps=steps, examiner=examiner, examine_at=examine_at, watch=report_step))
     return tuple(runs)
+
+
+def train_generator(folder: Path, *, owner: str, watch: Watch) -> tuple[GeneratorRun, tuple[str, ...]]:
+    """One generator, aligned by Diffusion-DPO with pairs that the judge chose from its samples; what was published."""
+    with needs_extra("the demonstration", "diffusers"):
+        align_generator = resolve_name(ALIGN_GENERATOR)
+    done = SHARE_OF_JUDGING + SHARE_OF_POLICIES
+    aligned = align_generator(folder, watch=lambda doing, share: watch(doing, done + (1 - done) * share))
+    before, after = aligned.before, aligned.after
+    pictures = (map(Media.of, exam.pictures) for exam in (before, after))
+    run = GeneratorRun(
+        pairs=aligned.run.pairs,
+        before=aligned.run.before,
+        after=aligned.run.after,
+        samples=tuple(map(Drawn, before.prompts, *pictures, before.right, after.right)),
+        seconds=aligned.run.seconds,
+    )
+    return run, publish(aligned.pairs, aligned.adapter, owner) if owner else ()
+
+
+def publish(pairs: Path, adapter: Path, owner: str) -> tuple[str, ...]:
+    """Push the generator, the pairs and the adapter to the account on the Hub and load them back; their addresses.
+
+    The adapter names the generator there as its base, so that anyone can load both.
+    """
+    with needs_extra("publishing", "hub"):
+        there_and_back = resolve_name(THERE_AND_BACK)
+    base = f"{owner}/unireward-demo-generator"
+    (adapter / "model_facts.json").write_text(json.dumps({"base_model": base}), encoding="utf-8")
+    return (
+        there_and_back(GENERATOR, base, kind="pipeline").url,
+        there_and_back(pairs, f"{owner}/unireward-demo-pairs", kind="pairs").url,
+        there_and_back(adapter, f"{owner}/unireward-demo-adapter", kind="adapter").url,
+    )
 
 
 def show_judge(judge: Judge) -> tuple[Judged, ...]:
@@ -182,5 +232,8 @@ def summary(result: DemoResult) -> str:
         f"The judge agreed with the exact checker on {result.agreement:.1%} of {len(result.judged)} fresh cases.\n"
         f"Right answers on {len(result.exam)} fresh questions: {result.before(truth):.1%} before, "
         f"{after:.1%} ± {deviation:.1%} after ({seeds}).\n"
+        f"Right pictures of {len(result.generator.samples)} fresh captions: {result.generator.before:.1%} before, "
+        f"{result.generator.after:.1%} after.\n"
         f"All of it took {clock(result.seconds)}."
+        + "".join(f"\nPublished and loaded back: {address}" for address in result.published)
     )

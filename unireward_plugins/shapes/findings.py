@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from unireward_plugins.media import Media
 from unireward_plugins.shapes.data import Item
 from unireward_plugins.shapes.evaluate import is_right, winner
 from unireward_plugins.shapes.exam import Exam, kind_of
@@ -66,6 +67,31 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a generator drew for one prompt before and after it learned, from the same noise."""
+
+    prompt: str
+    before: Media
+    after: Media
+    was_right: bool
+    """Whether the first shows all that the prompt says and no other shape, by the exact checker."""
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorRun:
+    """A generator that learned from pairs which the judge chose."""
+
+    pairs: int
+    before: float
+    """The share of samples of held-out prompts that are right, 0 to 1."""
+    after: float
+    samples: tuple[Drawn, ...]
+    """One of each held-out prompt."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DemoResult:
     """All that a demonstration found."""
 
@@ -75,6 +101,9 @@ class DemoResult:
     answers: tuple[str, ...]
     """Of the base policy, to the exam."""
     runs: tuple[Run, ...]
+    generator: GeneratorRun
+    published: tuple[str, ...]
+    """Addresses on the Hub of what was pushed there and loaded back."""
     settings: Mapping[str, str]
     """What it ran with, in words."""
     seconds: float

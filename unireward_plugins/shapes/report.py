@@ -12,9 +12,10 @@ from string import Template
 from unireward_plugins.shapes.cards import kind_of_case, picture, quoted
 from unireward_plugins.shapes.charts import Line, line_chart
 from unireward_plugins.shapes.data import CELLS
-from unireward_plugins.shapes.findings import DemoResult, Judged, Point
+from unireward_plugins.shapes.findings import DemoResult, Drawn, GeneratorRun, Judged, Point
 
 ANSWERS_SHOWN = 12
+SAMPLES_SHOWN = 12
 SMOOTHED_OVER = 10
 
 
@@ -42,6 +43,8 @@ def page(result: DemoResult) -> str:
         rewards=rewards_chart(result),
         seed_heads="".join(f"<th>after, seed {run.seed}</th>" for run in result.runs),
         answers="\n".join(answers_row(result, index) for index in shown),
+        generated="\n".join(map(drawn_figure, result.generator.samples[:SAMPLES_SHOWN])),
+        generator=generator_sentence(result.generator),
         kinds_of_questions="\n".join(table_row(*row) for row in result.by_kind()),
         command=escape(command),
         settings="\n".join(table_row(name, value) for name, value in result.settings.items()),
@@ -49,7 +52,7 @@ def page(result: DemoResult) -> str:
 
 
 def headline(result: DemoResult) -> str:
-    """What came out, in five numbers."""
+    """What came out, in six numbers."""
     after, deviation = result.after(truth)
     unseen, unseen_deviation = result.after(held_out)
     mended, broken = result.turned()
@@ -61,6 +64,8 @@ def headline(result: DemoResult) -> str:
         f"{result.before(held_out):.0%} → {unseen:.0%}": "the same, where colour and shape are a pair that no training "
         "picture shows" + (f": ± {points(unseen_deviation)}" if several else ""),
         f"+{mended:.0f}, \N{MINUS SIGN}{broken:.0f}": "answers turned right, and turned wrong: mean over the seeds",
+        f"{result.generator.before:.0%} → {result.generator.after:.0%}": "right pictures of fresh captions, before and "
+        "after a generator learned from the judge's choices: one seed",
         f"{result.agreement:.0%}": f"of {len(result.judged)} fresh cases are judged as the exact checker grades them",
         f"{minutes}:{seconds:02d}": "minutes for everything on this page, on a CPU",
     }
@@ -91,6 +96,30 @@ def answers_row(result: DemoResult, index: int) -> str:
     question = escape(result.exam.questions[index].text)
     drawn = picture(result.exam.media(index), side=64, shows=str(result.exam.scenes[index]))
     return f"<tr><td>{drawn}</td><td>{question}</td>{''.join(cells)}</tr>"
+
+
+def generator_sentence(generator: GeneratorRun) -> str:
+    """How it did, in words."""
+    turned = sum(sample.is_right and not sample.was_right for sample in generator.samples)
+    broken = sum(sample.was_right and not sample.is_right for sample in generator.samples)
+    return (
+        f"{generator.pairs} pairs. Of the samples of {len(generator.samples)} captions that none of the pairs had, "
+        f"{generator.before:.1%} were right before and {generator.after:.1%} after. Of the first sample of each, "
+        f"{turned} turned right and {broken} turned wrong."
+    )
+
+
+def drawn_figure(sample: Drawn) -> str:
+    """What was drawn for one caption before and after, each with the checker's mark."""
+    shown = "".join(
+        f'<div>{picture(media, side=96, shows=when)}<span class="{"right" if right else "wrong"}">'
+        f'{"✓" if right else "✗"}</span> <span class="quiet">{when}</span></div>'
+        for media, right, when in (
+            (sample.before, sample.was_right, "before"),
+            (sample.after, sample.is_right, "after"),
+        )
+    )
+    return f'<figure class="drawn"><div>{shown}</div><figcaption>{escape(sample.prompt)}</figcaption></figure>'
 
 
 def table_row(*cells: str | float) -> str:

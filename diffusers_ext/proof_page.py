@@ -1,0 +1,112 @@
+"""Writes what a proof found: a page with the table, its figures as JSON, and a picture of samples before and after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from diffusers_ext.shards import write_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from diffusers_ext.proof_exam import Exam
+    from diffusers_ext.prove import Result
+
+PAGE, FIGURES, PICTURE = "proof.md", "proof.json", "before-after.png"
+SIDE, GAP, LINE = 128, 6, 13
+"""Width and height of a sample in the picture, the space between two, and the height of a line of text, in pixels."""
+ROW = SIDE + 3 * GAP + LINE
+"""The height of a row of samples with its title."""
+SHOWN = 8
+"""How many prompts are in the picture."""
+RIGHT, WRONG = "#1a7f37", "#b42318"
+
+
+def write_page(folder: Path, results: Sequence[Result], pairs_of_exams: tuple[Exam, Exam]) -> None:
+    """Write `PAGE`, `FIGURES` and `PICTURE` into the folder; the samples are those of the first arm and seed."""
+    before_and_after(*pairs_of_exams).save(folder / PICTURE)
+    figures = [
+        {
+            "arm": result.arm.name,
+            "labels": result.arm.labels,
+            "gain": result.gain,
+            "spread": result.spread,
+            "runs": [asdict(run) for run in result.runs],
+        }
+        for result in results
+    ]
+    write_whole(folder / FIGURES, json.dumps(figures, indent=2).encode())
+    write_whole(folder / PAGE, page(results).encode())
+
+
+def page(results: Sequence[Result]) -> str:
+    """The table, with a few words around it."""
+    seeds = len(results[0].runs)
+    return (
+        "# Does the whole way work?\n\n"
+        f"The share of samples of held-out prompts that the exact referee finds right, before and after; the mean of "
+        f"{seeds} seed(s), each with candidates, training and noise of its own. Gains are in points of 100, with the "
+        "standard deviation between seeds.\n\n"
+        f"{table(results)}\n\n"
+        f"![Samples before and after]({PICTURE})\n"
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """One row for each arm, in Markdown."""
+    lines = [columns(), tuple("---" for _ in columns()), *rows(results)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def columns() -> tuple[str, ...]:
+    """The heads of the table."""
+    return ("training", "labels", "pairs", "before", "after", "gain", "of each seed")
+
+
+def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """What the table says of each arm."""
+    return [
+        (
+            result.arm.name,
+            result.arm.labels,
+            f"{fmean(run.pairs for run in result.runs):.0f}",
+            f"{fmean(run.before for run in result.runs):.1%}",
+            f"{fmean(run.after for run in result.runs):.1%}",
+            f"{result.gain:+.1f} ± {result.spread:.1f}",
+            ", ".join(f"{run.gain:+.1f}" for run in result.runs),
+        )
+        for result in results
+    ]
+
+
+def before_and_after(before: Exam, after: Exam) -> Image:
+    """The first samples of both, one above the other, each framed in green where it is right and in red where not."""
+    from PIL import Image, ImageDraw
+
+    width, rows = SIDE + 2 * GAP, ((before, "before"), (after, "after"))
+    sheet = Image.new("RGB", (SHOWN * width + GAP, 2 * ROW + 3 * LINE), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (exam, name) in enumerate(rows):
+        top = row * ROW + LINE
+        draw.text((GAP, top - LINE), f"{name}: {exam.share.value:.0%} of {len(exam.right)} right", "black")
+        for column in range(SHOWN):
+            left = GAP + column * width
+            frame = (left, top + GAP, left + SIDE + GAP, top + SIDE + 2 * GAP)
+            draw.rectangle(frame, fill=RIGHT if exam.right[column] else WRONG)
+            picture = exam.pictures[column].resize((SIDE, SIDE), Image.Resampling.NEAREST)
+            sheet.paste(picture, (left + GAP // 2, top + GAP + GAP // 2))
+    for column, prompt in enumerate(before.prompts[:SHOWN]):
+        words = _in_lines(prompt)
+        draw.multiline_text((GAP + column * width, 2 * ROW), words, "dimgray")
+    return sheet
+
+
+def _in_lines(prompt: str) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(prompt, 21)[:3])

@@ -1,0 +1,300 @@
+"""The proof that the whole way works: a generator becomes more often right, by a truth that nothing on the way saw.
+
+    results = prove("proof")                # or: unireward prove proof
+
+For each seed the embedded generator draws candidates, the embedded judge grades them, the best and the worst of each
+prompt become pairs, `DPOTrainer` learns from these, and the exact referee counts how many samples of held-out prompts
+are right before and after. Every stage goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, stdev
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from diffusers_ext.build_pairs import build_pairs
+from diffusers_ext.checkpoints import check_same_run
+from diffusers_ext.load_pipeline import fingerprint, load_pipeline
+from diffusers_ext.proof_exam import Exam, at_random, draw_prompts, examine, oracle
+from diffusers_ext.proof_page import write_page
+from diffusers_ext.shards import write_whole
+from unireward_plugins.errors import UniRewardError, needs_extra
+from unireward_plugins.shapes.generator_data import CALL
+from unireward_plugins.types import Judge
+
+Labels: TypeAlias = Literal["judge", "oracle", "random"]
+Watch: TypeAlias = Callable[[str, float], None]
+"""Told what is being done, and the share of all work that is done already, from 0 to 1."""
+
+GENERATOR = "shapes"
+SEEDS = (0, 1, 2, 3, 4)
+LABELLERS: Mapping[Labels, Judge | str] = MappingProxyType({"judge": "shapes", "oracle": oracle, "random": at_random})
+"""Who grades the candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to align the generator."""
+
+    name: str
+    labels: Labels = "judge"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Those of `DPOConfig` that differ from the plan's."""
+
+    @property
+    def slug(self) -> str:
+        """Its name in paths."""
+        return self.name.lower().replace(" ", "-")
+
+
+PLAIN = Arm("Diffusion-DPO")
+CONTROLS: tuple[Arm, ...] = (
+    Arm("oracle labels", "oracle"),
+    Arm("random labels", "random"),
+    Arm("winners only", settings={"loss": "supervised", "beta": 1.0}),
+    Arm("safeguard", settings={"safeguard": 0.9}),
+    Arm("auto-beta", settings={"auto_beta": 0.2}),
+    Arm("winner term", settings={"winner_weight": 25.0}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a proof's figures depend on, beside the weights of generator and judge."""
+
+    training: int = 120
+    """How many prompts candidates are drawn for, the same ones for every seed."""
+    held_out: int = 120
+    """How many others the generator is measured on."""
+    candidates: int = 6
+    exams: int = 2
+    """How many samples of each held-out prompt are drawn."""
+    call: Mapping[str, Any] = field(default_factory=lambda: dict(CALL))
+    """Of the pipeline, for candidates and exams alike."""
+    settings: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "resolution": 64,
+            "steps": 100,
+            "batch_size": 16,
+            "learning_rate": 2e-3,
+            "beta": 300.0,
+            "ema_decay": 0.95,
+            "checkpoint_every": 50,
+        }
+    )
+    """Of every training, in `DPOConfig`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What became of one arm with one seed."""
+
+    arm: str
+    seed: int
+    pairs: int
+    before: float
+    """The share of held-out samples that were right before, 0 to 1."""
+    after: float
+    """The same after, from the same noise."""
+    seconds: float
+    """Of training and measuring."""
+
+    @property
+    def gain(self) -> float:
+        """How many more of 100 are right."""
+        return 100 * (self.after - self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one arm with every seed."""
+
+    arm: Arm
+    runs: tuple[Run, ...]
+
+    @property
+    def gain(self) -> float:
+        """The mean gain, in points of 100."""
+        return fmean(run.gain for run in self.runs)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the gain between seeds, in points; 0 of a single one."""
+        return stdev([run.gain for run in self.runs]) if len(self.runs) > 1 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorAlignment:
+    """One generator before and after: what a report shows."""
+
+    run: Run
+    before: Exam
+    """One sample of each held-out prompt."""
+    after: Exam
+    """The same from the same noise."""
+    pairs: Path
+    """The folder of the pairs that were learned from, with a gallery of them."""
+    adapter: Path
+    """The folder of the LoRA."""
+
+
+def unwatched(_doing: str, _share: float) -> None:
+    """A `Watch` that shows nothing."""
+
+
+def prove(
+    folder: str | Path,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    controls: bool = False,
+    plan: Plan | None = None,
+    workers: int = 2,
+    watch: Watch = unwatched,
+) -> list[Result]:
+    """Align the embedded generator with every seed, and write `proof.md`, `proof.json` and `before-after.png`.
+
+    With `controls` also in all ways of `CONTROLS`. `workers` processes of one thread each share the work. Goes on where
+    it was stopped. Raises `UniRewardError` without seeds, and where the folder holds a proof with other settings.
+    """
+    if not seeds:
+        raise UniRewardError("a proof needs a seed at least: seeds=(0, 1, 2, 3, 4)")
+    home, plan = Path(folder), plan or Plan()
+    check_same_proof(home, plan)
+    arms = (PLAIN, *CONTROLS) if controls else (PLAIN,)
+    kinds = tuple(dict.fromkeys(arm.labels for arm in arms))
+    pairs = [(make_pairs, (home, plan, kind, seed)) for seed in seeds for kind in kinds]
+    runs = [(run_arm, (home, plan, arm, seed)) for arm in arms for seed in seeds]
+    done, total = 0, len(pairs) + 2 * len(runs)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_on_one_core) as pool:
+        for jobs, weight, doing in ((pairs, 1, "drawing and judging candidates"), (runs, 2, "training and measuring")):
+            watch(doing, done / total)
+            for finished in as_completed([pool.submit(job, *told) for job, told in jobs]):
+                finished.result()
+                done += weight
+                watch(doing, done / total)
+    results = [Result(arm, tuple(run_arm(home, plan, arm, seed) for seed in seeds)) for arm in arms]
+    write_page(home, results, take_exams(home, plan, seeds[0]))
+    return results
+
+
+def align_generator(
+    folder: str | Path, *, seed: int = 0, plan: Plan | None = None, watch: Watch = unwatched
+) -> GeneratorAlignment:
+    """Align the embedded generator once, and keep samples from before and after.
+
+    Goes on where it was stopped; what it leaves in the folder is part of a `prove` with the same plan.
+    """
+    home, plan = Path(folder), plan or Plan()
+    check_same_proof(home, plan)
+    watch("drawing and judging candidates", 0)
+    pairs = make_pairs(home, plan, PLAIN.labels, seed)
+    watch("training the generator", 0.4)
+    run = run_arm(home, plan, PLAIN, seed)
+    watch("drawing samples for the report", 0.9)
+    before, after = take_exams(home, plan, seed)
+    return GeneratorAlignment(run, before, after, pairs, home / f"seed-{seed}" / PLAIN.slug / "final")
+
+
+def make_pairs(home: Path, plan: Plan, labels: Labels, seed: int) -> Path:
+    """Draw candidates of the training prompts from noise of the seed's own, and have them graded; a folder of pairs."""
+    folder = home / f"seed-{seed}" / f"pairs-{labels}"
+    if not (folder / "README.md").is_file():
+        build_pairs(
+            GENERATOR,
+            draw_prompts(plan.training, plan.held_out)[0],
+            judge=LABELLERS[labels],
+            folder=folder,
+            candidates=plan.candidates,
+            way="grades",
+            seed=1_000_000 * (seed + 1),
+            call=plan.call,
+        )
+    return folder
+
+
+def run_arm(home: Path, plan: Plan, arm: Arm, seed: int) -> Run:
+    """Train one generator, and measure it before and after; what was measured before is not measured again."""
+    with needs_extra("training a generator", "diffusers"):
+        from diffusers_ext.dpo import DPOTrainer
+        from diffusers_ext.dpo_config import DPOConfig
+    folder = home / f"seed-{seed}" / arm.slug
+    kept = folder / "result.json"
+    if kept.is_file():
+        return Run(**json.loads(kept.read_text()))
+    began = time.monotonic()
+    pairs = make_pairs(home, plan, arm.labels, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("a") as log, redirect_stderr(log):
+        settings = {**plan.settings, **arm.settings}
+        trainer = DPOTrainer(DPOConfig(pipeline=GENERATOR, pairs=str(pairs), output=str(folder), seed=seed, **settings))
+        trainer.train()
+    after = take_exam(load_aligned(folder), plan, seed).share.value
+    before = share_before(home, plan, seed)
+    run = Run(arm.name, seed, len(trainer.preferences), before, after, time.monotonic() - began)
+    write_whole(kept, json.dumps(asdict(run)).encode())
+    return run
+
+
+def share_before(home: Path, plan: Plan, seed: int) -> float:
+    """How often the generator was right before, on the seed's noise."""
+    kept = home / f"seed-{seed}" / "before.json"
+    if not kept.is_file():
+        write_whole(kept, json.dumps(take_exam(load_pipeline(GENERATOR), plan, seed).share.value).encode())
+    return float(json.loads(kept.read_text()))
+
+
+def take_exams(home: Path, plan: Plan, seed: int) -> tuple[Exam, Exam]:
+    """One sample of each held-out prompt, before and after the plain training."""
+    once = Plan(plan.training, plan.held_out, plan.candidates, 1, plan.call, plan.settings)
+    aligned = load_aligned(home / f"seed-{seed}" / PLAIN.slug)
+    return take_exam(load_pipeline(GENERATOR), once, seed), take_exam(aligned, once, seed)
+
+
+def take_exam(pipeline: Any, plan: Plan, seed: int) -> Exam:
+    """Samples of the held-out prompts, from noise that no candidate came from, the same for every generator."""
+    prompts = draw_prompts(plan.training, plan.held_out)[1] * plan.exams
+    return examine(pipeline, prompts, seed=1_000_000 * (seed + 1) + 500_000, call=plan.call)
+
+
+def load_aligned(folder: Path) -> Any:
+    """The generator with what an arm has learned."""
+    pipeline: Any = load_pipeline(GENERATOR)
+    pipeline.load_lora_weights(folder / "final")
+    return pipeline
+
+
+def check_same_proof(home: Path, plan: Plan) -> None:
+    """Make sure that what lies in the folder was made with the same weights and settings."""
+    from unireward_plugins import shapes
+
+    weights = {"generator": fingerprint(load_pipeline(GENERATOR)), "judge": shapes.load().backend.revision}
+    check_same_run(home / "plan.json", {**weights, **asdict(plan)})
+
+
+def hide_loading_bars() -> None:
+    """Keep diffusers and transformers from telling each time that a few megabytes are loaded."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    of_diffusers.disable_progress_bar()
+    of_diffusers.set_verbosity_error()  # a LoRA without weights for the text encoder is no news here
+    of_transformers.disable_progress_bar()
+
+
+def _on_one_core() -> None:
+    """How each worker computes: the tensors are too small for more than one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    hide_loading_bars()

@@ -1,0 +1,200 @@
+"""The proof in miniature, with the real generator, judge, trainer and referee; and what each of its parts says."""
+
+import json
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+pytest.importorskip("diffusers")
+pytest.importorskip("peft")
+from diffusers_ext import prove as prove_module
+from diffusers_ext.load_pipeline import load_pipeline
+from diffusers_ext.proof_exam import at_random, draw_prompts, examine, oracle, true_grades
+from diffusers_ext.proof_page import columns, page, table
+from diffusers_ext.prove import CONTROLS, PLAIN, Plan, Result, Run, align_generator, prove, run_arm
+from diffusers_ext.prove_command import prove as command
+from tests.hub.conftest import USERS
+from tests.hub.hub_server import HubServer
+from tests.hub.test_load import printed
+from unireward_plugins import Case, Media
+from unireward_plugins.errors import UniRewardError
+from unireward_plugins.shapes.check import parse_caption
+from unireward_plugins.shapes.data import fulfil
+from unireward_plugins.shapes.generator_data import generator_captions
+from unireward_plugins.shapes.render import render
+
+CALL = {"num_inference_steps": 2, "guidance_scale": 1.0}
+TINY = replace(
+    Plan(), training=6, held_out=8, candidates=4, exams=1, call=CALL,
+    settings={**Plan().settings, "steps": 2, "batch_size": 2, "checkpoint_every": 1},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("proof")
+    return folder, prove(folder, seeds=(0,), plan=TINY, workers=1)
+
+
+def drawn(prompts):
+    scenes = [fulfil(parse_caption(prompt), Random(prompt)) for prompt in prompts]
+    return [Image.fromarray(picture) for picture in render(scenes, seed=0)]
+
+
+def test_prompts_are_the_same_every_time_and_no_held_out_one_is_trained_on() -> None:
+    training, held_out = draw_prompts(160, 120)
+    assert (len(set(training)), len(set(held_out))) == (160, 120)
+    assert not set(training) & set(held_out)
+    assert set(training) | set(held_out) <= set(map(str, generator_captions()))
+    assert draw_prompts(20, 120)[1] == held_out
+    with pytest.raises(UniRewardError, match="405 captions, not 400"):
+        draw_prompts(400, 120)
+
+
+def test_the_truth_is_that_of_the_referee() -> None:
+    prompts = ["a green circle", "a small blue square at the top left", "a large white cross"]
+    pictures = drawn(prompts)
+    assert [found.alignment for found in true_grades(prompts, pictures)] == [5, 5, 5]
+    assert all(found.alignment < 5 for found in true_grades(prompts, pictures[1:] + pictures[:1]))
+    assert true_grades(["a green circle"], [Image.new("RGB", (64, 64))])[0].overall == 1
+
+
+def test_the_oracle_prefers_what_is_right_and_random_labels_do_not_know_it() -> None:
+    prompts = list(draw_prompts(60, 0)[0])
+    right = [Case(prompt, (Media.of(picture),)) for prompt, picture in zip(prompts, drawn(prompts), strict=True)]
+    wrong = [Case(prompt, case.candidates) for prompt, case in zip(prompts[1:] + prompts[:1], right, strict=True)]
+    assert all(verdict.scores == (1.0,) for verdict in oracle(right))
+    assert np.mean([verdict.scores[0] for verdict in oracle(wrong)]) < 0.8
+    assert at_random(right) == at_random(right)
+    numbers = [verdict.scores[0] for verdict in at_random(right)]
+    assert len(set(numbers)) == 60
+    assert abs(np.mean(numbers) - 0.5) < 0.15
+
+
+def test_an_exam_draws_each_prompt_from_its_own_noise_whatever_is_drawn_with_it() -> None:
+    pipeline = load_pipeline("shapes")
+    prompts = ["a green circle", "a large white cross", "a blue square"]
+    exam = examine(pipeline, prompts, seed=7, call=CALL)
+    alone = examine(pipeline, prompts[1:2], seed=8, call=CALL)
+    assert np.abs(np.asarray(exam.pictures[1], int) - np.asarray(alone.pictures[0], int)).max() <= 1
+    assert exam.share.trials == 3
+    assert exam.right == tuple(found.alignment == 5 for found in exam.grades)
+
+
+def test_a_proof_leaves_a_page_figures_and_a_picture(proof) -> None:
+    folder, (result,) = proof
+    (run,) = result.runs
+    assert result.arm is PLAIN
+    assert 0 < run.pairs <= 6
+    assert run.before in {count / 8 for count in range(9)}
+    assert run.gain == pytest.approx(100 * (run.after - run.before))
+    assert json.loads((folder / "proof.json").read_text())[0]["runs"][0]["pairs"] == run.pairs
+    assert f"{run.after:.1%}" in (folder / "proof.md").read_text()
+    with Image.open(folder / "before-after.png") as picture:
+        assert picture.width > 800
+    assert (folder / "seed-0" / "diffusion-dpo" / "final" / "pytorch_lora_weights.safetensors").is_file()
+
+
+def test_a_finished_proof_is_read_and_not_done_again(proof, monkeypatch) -> None:
+    folder, (result,) = proof
+    monkeypatch.setattr(prove_module, "make_pairs", None)  # would fail where anything is trained
+    assert run_arm(folder, TINY, PLAIN, 0) == result.runs[0]
+
+
+def test_a_proof_that_was_stopped_while_training_goes_on_from_the_checkpoint(proof) -> None:
+    folder, (result,) = proof
+    home = folder / "seed-0" / "diffusion-dpo"
+    (home / "result.json").unlink()
+    (home / "checkpoints" / "step-00000002").rename(home / "checkpoints" / "stopped")
+    steps = len((home / "log.jsonl").read_text().splitlines())
+    again = run_arm(folder, TINY, PLAIN, 0)
+    assert len((home / "log.jsonl").read_text().splitlines()) == steps == 2
+    assert (again.pairs, again.before, again.after) == (
+        result.runs[0].pairs,
+        result.runs[0].before,
+        result.runs[0].after,
+    )
+
+
+def test_a_folder_with_another_proof_is_left_alone(proof) -> None:
+    folder, _ = proof
+    with pytest.raises(UniRewardError, match="candidates was 4 and is 2"):
+        prove(folder, seeds=(0,), plan=replace(TINY, candidates=2))
+    with pytest.raises(UniRewardError, match="a seed at least"):
+        prove(folder, seeds=())
+
+
+def test_an_alignment_for_a_report_goes_on_from_a_proof(proof) -> None:
+    folder, _ = proof
+    told: list[float] = []
+    alignment = align_generator(folder, plan=TINY, watch=lambda doing, share: told.append(share))
+    assert alignment.run.arm == PLAIN.name
+    assert alignment.before.share.value == alignment.run.before
+    assert alignment.after.share.value == alignment.run.after
+    assert (alignment.pairs / "gallery.html").is_file()
+    assert (alignment.adapter / "pytorch_lora_weights.safetensors").is_file()
+    assert told == sorted(told)
+
+
+PUBLISH = """
+import json, sys
+from pathlib import Path
+from unireward_plugins.shapes.demo import publish
+
+print(json.dumps(publish(Path(sys.argv[1]), Path(sys.argv[2]), "me")))
+"""
+LOAD = """
+import json
+from datasets import load_dataset
+from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained("me/unireward-demo-generator")
+pipeline.load_lora_weights("me/unireward-demo-adapter")
+rows = load_dataset("me/unireward-demo-pairs", split="train")
+print(json.dumps([sorted(pipeline.get_active_adapters()), len(rows)]))
+"""
+
+
+def test_what_a_demonstration_made_is_published_and_loads_by_name(proof, tmp_path) -> None:
+    folder, (result,) = proof
+    alignment = align_generator(folder, plan=TINY)
+    with HubServer(USERS) as server:
+        addresses = printed(PUBLISH, server, tmp_path, str(alignment.pairs), str(alignment.adapter))
+        assert [address.rpartition("-")[2] for address in addresses] == ["generator", "pairs", "adapter"]
+        assert printed(LOAD, server, tmp_path) == [["default_0"], result.runs[0].pairs]
+
+
+def test_every_control_is_a_training_of_its_own(tmp_path) -> None:
+    from diffusers_ext.dpo_config import DPOConfig
+
+    configs = [
+        DPOConfig(pipeline="shapes", pairs="pairs", output="out", **{**Plan().settings, **arm.settings})
+        for arm in (PLAIN, *CONTROLS)
+    ]
+    ways = {(arm.labels, json.dumps(config.as_dict())) for arm, config in zip((PLAIN, *CONTROLS), configs, strict=True)}
+    assert len(ways) == len({arm.slug for arm in (PLAIN, *CONTROLS)}) == 1 + len(CONTROLS)
+
+
+def test_the_table_has_the_mean_and_the_deviation_of_all_seeds() -> None:
+    runs = (Run("Diffusion-DPO", 0, 10, 0.5, 0.7, 1.0), Run("Diffusion-DPO", 1, 20, 0.4, 0.5, 1.0))
+    result = Result(PLAIN, runs)
+    assert result.gain == pytest.approx(15)
+    assert result.spread == pytest.approx(7.0711, abs=1e-4)
+    assert "| Diffusion-DPO | judge | 15 | 45.0% | 60.0% | +15.0 ± 7.1 | +20.0, +10.0 |" in table([result])
+    assert table([result]).splitlines()[0].count("|") == len(columns()) + 1
+    assert "2 seed(s)" in page([result])
+    assert Result(PLAIN, runs[:1]).spread == 0
+
+
+def test_the_command_shows_the_table(proof, monkeypatch) -> None:
+    folder, results = proof
+    monkeypatch.setattr(prove_module, "prove", lambda *_, **__: results)
+    done = CliRunner().invoke(command, [str(folder), "--seeds", "1"])
+    assert done.exit_code == 0, done.output
+    assert "Diffusion-DPO\tjudge" in done.stdout
+    done = CliRunner().invoke(command, [str(folder), "--json"])
+    assert json.loads(done.stdout)["table"][0][0] == "Diffusion-DPO"

@@ -1,0 +1,334 @@
+"""Trains the tiny picture generator from nothing, on a CPU.
+
+    python -m unireward_plugins.shapes.train_generator --output generator
+
+First the codec learns to put pictures into few numbers and back, and the text encoder to say what a caption asks for,
+which stands in for the contrastive training that it usually comes with. Then the denoiser learns to paint, from
+pictures that were collected carelessly: many of them differ in one thing from what their captions say, so that the
+generator draws well and often draws something else. All that it takes to be right is in there, but nothing tells it to
+prefer that. That is what preference pairs are for. A run that was stopped goes on where it was, with the same draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+from torch.nn.functional import cross_entropy, mse_loss
+
+from unireward_plugins.errors import UniRewardError
+from unireward_plugins.shapes.generator_card import write_card
+from unireward_plugins.shapes.generator_data import draw_careless, draw_crowded, generator_captions
+from unireward_plugins.shapes.generator_model import (
+    TEXT_WIDTH,
+    assemble,
+    build_codec,
+    build_denoiser,
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+    pixel_values,
+)
+from unireward_plugins.shapes.render import render
+from unireward_plugins.shapes.scene import COLOURS, OUTLINES, PLACES, SIZES
+from unireward_plugins.shapes.train_judge import Progress
+
+CHECKPOINT = "unfinished.pt"
+CROWDED = 6000
+"""How many pictures the codec learns from."""
+FACTS: Mapping[str, tuple[str | None, ...]] = {
+    "colour": (None, *COLOURS),
+    "outline": (None, *OUTLINES),
+    "size": (None, *SIZES),
+    "place": (None, *PLACES),
+}
+"""What a caption may ask for, by name."""
+CODEC_NOISE = 0.1
+"""Standard deviation of the noise that is put on latents while the codec learns, so that it bears those that a denoiser
+gets a little wrong."""
+CODEC_SIZE = 1e-3
+"""The weight of the latents' size, which keeps them from growing beyond that noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the weights depend on."""
+
+    seed: int = 0
+    codec_steps: int = 1000
+    codec_batch: int = 16
+    codec_rate: float = 4e-3
+    reading_steps: int = 300
+    reading_batch: int = 64
+    reading_rate: float = 2e-3
+    painting_steps: int = 9000
+    painting_batch: int = 32
+    painting_rate: float = 1.2e-3
+    pictures: int = 12_000
+    """How many pictures there are to learn from, each with its caption."""
+    blank: float = 0.1
+    """How often the caption is left out, so that the generator can be guided."""
+    average: float = 0.999
+    """The decay of the moving average of the weights, which is what is shipped."""
+
+    @property
+    def painting_starts(self) -> int:
+        """The first step of painting."""
+        return self.codec_steps + self.reading_steps
+
+    @property
+    def steps(self) -> int:
+        """The steps of all parts."""
+        return self.painting_starts + self.painting_steps
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step: two thirds of a cosine for the codec; then even, and down to 0 in the end."""
+        if step < self.codec_steps:
+            cosine = 0.5 + 0.5 * math.cos(math.pi * step / (1.5 * self.codec_steps))
+            return self.codec_rate * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * cosine)
+        if step < self.painting_starts:
+            return self.reading_rate * min(1.0, 2 * (1 - (step - self.codec_steps) / self.reading_steps))
+        own = step - self.painting_starts
+        return self.painting_rate * min(1.0, (own + 1) / 100, (1 - own / self.painting_steps) / 0.4)
+
+
+class Training:
+    """A run of a plan, at some step of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
+        self.plan, self.step, self.seconds = plan, 0, 0.0
+        self.tokenizer = build_tokenizer(map(str, generator_captions()))
+        torch.manual_seed(plan.seed)
+        self.modules: dict[str, Any] = {
+            "codec": build_codec(),
+            "text_encoder": build_text_encoder(self.tokenizer),
+            "denoiser": build_denoiser(),
+            "answers": torch.nn.Linear(TEXT_WIDTH, sum(map(len, FACTS.values()))),
+        }
+        self.modules["denoiser"].set_attn_processor(AttnProcessor())  # the fused one has no quick bfloat16 on a CPU
+        self.noise = build_scheduler()
+        self.painting = list(self.modules["denoiser"].parameters())
+        self.averages = [weight.detach().clone() for weight in self.painting]
+        reading = [*self.modules["text_encoder"].parameters(), *self.modules["answers"].parameters()]
+        self.optimizers = [
+            torch.optim.AdamW(weights, betas=(0.9, 0.99), weight_decay=0.01)
+            for weights in (self.modules["codec"].parameters(), reading, self.painting)
+        ]
+
+    def run(self) -> Iterator[float]:
+        """The loss of each step that is left, as it is done."""
+        if self.step < self.plan.codec_steps:
+            yield from self._learn_to_code()
+        while self.step < self.plan.painting_starts:
+            yield self._learn(self.optimizers[1], self.reading_loss)
+        yield from self._learn_to_paint()
+
+    def codec_loss(self, pictures: Tensor) -> Tensor:
+        """How far pictures are from what comes back of them, and how large their latents are."""
+        shown = pictures[self._rows(len(pictures), self.plan.codec_batch)]
+        codec = self.modules["codec"]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            latents = codec.encode(shown).latent_dist.mode()
+            noise = torch.randn(latents.shape, generator=self._generator())
+            back = codec.decode(latents + CODEC_NOISE * noise).sample
+        loss: Tensor = 10 * mse_loss(back.float(), shown) + CODEC_SIZE * latents.float().square().mean()
+        return loss
+
+    def reading_loss(self) -> Tensor:
+        """How unlikely the text encoder finds what captions ask for, going by the mean of their tokens."""
+        captions = [*generator_captions(), None]
+        asked = [captions[row] for row in self._rows(len(captions), self.plan.reading_batch)]
+        tokens = self._tokens(["" if caption is None else str(caption) for caption in asked])
+        said = self.modules["answers"](self.modules["text_encoder"](tokens)[0].mean(1))
+        losses, start = [], 0
+        for name, values in FACTS.items():
+            facts = [None if caption is None else caption.wanted[0].facts.get(name) for caption in asked]
+            truth = torch.tensor([values.index(fact) for fact in facts])
+            losses.append(cross_entropy(said[:, start : start + len(values)], truth))
+            start += len(values)
+        return torch.stack(losses).sum()
+
+    def painting_loss(self, latents: Tensor, embeds: Tensor) -> Tensor:
+        """How far the denoiser is from the v of noisy latents (arXiv:2202.00512, appendix D)."""
+        rows, draws = self._rows(len(latents), self.plan.painting_batch), self._generator()
+        clean = latents[rows].float()
+        is_told = torch.rand(len(rows), 1, 1, generator=draws) >= self.plan.blank
+        told = embeds[rows].where(is_told, embeds[-1:]).float()
+        noise = torch.randn(clean.shape, generator=draws)
+        level = torch.randint(len(self.noise.alphas_cumprod), (len(rows),), generator=draws)
+        noisy = self.noise.add_noise(clean, noise, level)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = self.modules["denoiser"](noisy, level, encoder_hidden_states=told, return_dict=False)[0]
+        return mse_loss(found.float(), self.noise.get_velocity(clean, noise, level))
+
+    def crowded(self, count: int) -> Tensor:
+        """Pictures for the codec, as it takes them."""
+        scenes = draw_crowded(count, seed=self.plan.seed)
+        return pixel_values(render(scenes, seed=self.plan.seed))
+
+    @torch.no_grad()
+    def encoded(self) -> tuple[Tensor, Tensor]:
+        """The latents of all pictures and the embeddings of their captions, and last that of no caption; in half."""
+        captions, scenes = draw_careless(self.plan.pictures, seed=self.plan.seed)
+        texts = [*map(str, captions), ""]
+        read = self.modules["text_encoder"]
+        embeds = [read(self._tokens(texts[start : start + 250]))[0].half() for start in range(0, len(texts), 250)]
+        latents = []
+        for start in range(0, len(scenes), 250):
+            pictures = render(scenes[start : start + 250], seed=[self.plan.seed, start])
+            latents.append(self.modules["codec"].encode(pixel_values(pictures)).latent_dist.mode().half())
+        return torch.cat(latents), torch.cat(embeds)
+
+    def pipeline(self) -> Any:
+        """The generator as it is now, with the averaged weights."""
+        parts = copy.deepcopy(self.modules)
+        with torch.no_grad():
+            torch._foreach_copy_(list(parts["denoiser"].parameters()), self.averages)
+        return assemble(parts["codec"], parts["text_encoder"], self.tokenizer, parts["denoiser"])
+
+    def save(self, path: Path) -> None:
+        """Write all that is needed to go on; the file is whole or not there."""
+        state = {
+            "plan": asdict(self.plan),
+            "step": self.step,
+            "seconds": self.seconds,
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "averages": self.averages,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        torch.save(state, path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)  # noqa: PTH105 - atomic on every system
+
+    def resume(self, path: Path) -> None:
+        """Go on from a file that `save` wrote; `UniRewardError` where it belongs to another plan."""
+        state = torch.load(path, weights_only=True)
+        if state["plan"] != asdict(self.plan):
+            raise UniRewardError(
+                f"{path} belongs to a training with other settings: {state['plan']}, not {asdict(self.plan)}. "
+                "Delete it, or choose another --output"
+            )
+        self.step, self.seconds, self.averages = state["step"], state["seconds"], state["averages"]
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+
+    def _learn_to_code(self) -> Iterator[float]:
+        pictures = self.crowded(CROWDED)
+        while self.step < self.plan.codec_steps:
+            yield self._learn(self.optimizers[0], lambda: self.codec_loss(pictures))
+
+    def _learn_to_paint(self) -> Iterator[float]:
+        if self.step == self.plan.painting_starts:
+            centre_latents(self.modules["codec"], self.crowded(min(CROWDED, 1000)))
+        latents, embeds = self.encoded()
+        while self.step < self.plan.steps:
+            loss = self._learn(self.optimizers[2], lambda: self.painting_loss(latents, embeds))
+            decay = min(self.plan.average, (self.step - self.plan.painting_starts) / 200)
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averages, self.painting, 1 - decay)
+            yield loss
+
+    def _learn(self, optimizer: torch.optim.Optimizer, loss_of: Callable[[], Tensor]) -> float:
+        """One step."""
+        start = time.monotonic()
+        loss = loss_of()
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        for group in optimizer.param_groups:
+            group["lr"] = self.plan.rate_at(self.step)
+            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+        optimizer.step()
+        self.step += 1
+        self.seconds += time.monotonic() - start
+        return loss.item()
+
+    def _tokens(self, texts: list[str]) -> Tensor:
+        ids: Tensor = self.tokenizer(texts, padding="max_length", return_tensors="pt")["input_ids"]
+        return ids
+
+    def _rows(self, count: int, wanted: int) -> Tensor:
+        """Which of so many pictures a step sees."""
+        return torch.randint(count, (wanted,), generator=self._generator(1))
+
+    def _generator(self, stream: int = 0) -> torch.Generator:
+        """Randomness that depends on the seed and the step alone."""
+        return torch.Generator().manual_seed((self.plan.seed * 10_000_019 + self.step) * 2 + stream)
+
+
+@torch.no_grad()
+def centre_latents(codec: Any, pictures: Tensor) -> None:
+    """Shift and scale each channel of the latents to mean 0 and deviation 1, within the codec's own weights.
+
+    So the pipeline needs no shift of its own, which that of Stable Diffusion does not know. The codec then says, too,
+    how much noise its latents bear.
+    """
+    latents = torch.cat([codec.encode(some).latent_dist.mode() for some in torch.split(pictures, 100)])
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    channels, outwards, inwards = len(mean), codec.quant_conv, codec.post_quant_conv
+    inwards.bias += inwards.weight[..., 0, 0] @ mean
+    inwards.weight *= deviation[:, None, None]
+    outwards.weight[:channels] /= deviation[:, None, None, None]
+    outwards.bias[:channels] = (outwards.bias[:channels] - mean) / deviation
+    outwards.weight[channels:] = 0
+    outwards.bias[channels:] = 2 * (CODEC_NOISE / deviation).log()
+
+
+def save_pipeline(pipeline: Any, folder: Path) -> None:
+    """Write denoiser and codec in half precision; the text encoder whole, as transformers loads it as it is stored."""
+    for part in (pipeline.unet, pipeline.vae):
+        part.half()
+    pipeline.save_pretrained(folder)
+
+
+def train(output: Path, plan: Plan, *, save_every: int = 100, tell: Callable[[str], None] = print) -> None:
+    """Train a generator and leave it in a folder, ready for `DiffusionPipeline.from_pretrained`.
+
+    Raises `UniRewardError` where the folder holds a generator already, or the unfinished training of another plan.
+    """
+    if (output / "model_index.json").exists():
+        raise UniRewardError(f"{output} holds a generator already: choose another --output")
+    output.mkdir(parents=True, exist_ok=True)
+    unfinished = output / CHECKPOINT
+    training = Training(plan)
+    if unfinished.exists():
+        training.resume(unfinished)
+        tell(f"going on after step {training.step:,} of {plan.steps:,}")
+    progress = Progress(cast("Any", training))  # it wants no more than a step, and a plan with the number of all
+    for loss in training.run():
+        if line := progress.line(loss):
+            tell(line)
+        if training.step % save_every == 0:
+            training.save(unfinished)
+    save_pipeline(training.pipeline(), output)
+    write_card(output, seed=plan.seed)
+    unfinished.unlink(missing_ok=True)
+    size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file()) / 1e6
+    tell(f"trained in {training.seconds / 60:.0f} minutes; {size:.1f} MB in {output}")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write; resumes what lies in it")
+    parser.add_argument("--seed", type=int, default=Plan().seed, help="another seed, another generator")
+    arguments = parser.parse_args()
+    try:
+        train(arguments.output, Plan(seed=arguments.seed))
+    except UniRewardError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

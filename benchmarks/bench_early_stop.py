@@ -1,7 +1,8 @@
 """What stopping hopeless candidates early saves: `python benchmarks/bench_early_stop.py [PIPELINE]`.
 
 Best of n with a preview (`best_of(..., preview=share)`) against plain best of n, for the same prompts and seeds, judged
-by the embedded judge; PIPELINE is a folder or a Hub id, by default the embedded generator. Compute is counted in calls
+by the embedded judge; PIPELINE is a folder or a Hub id, by default the embedded generator. Sampling is without
+guidance, which would do part of the choosing already. Compute is counted in calls
 of the denoiser and measured in seconds, which include the judge and the decoding of previews. Since plain best of fewer
 candidates is cheaper as well, the last column is the fair one: the calls that plain best of m takes, for the m that
 gives the same mean reward, for each call with the preview. Above 1 the preview is worth it. A prompt of whose samples
@@ -21,9 +22,9 @@ import torch
 
 from diffusers_ext import BestOf, best_of
 from diffusers_ext.load_pipeline import load_pipeline
+from diffusers_ext.proof_exam import draw_prompts
 from unireward_plugins import load_judge
 from unireward_plugins.errors import UniRewardError
-from unireward_plugins.shapes.data import CELLS, draw_items
 
 CANDIDATES, PROMPTS, STEPS = 8, 40, 20
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -84,8 +85,8 @@ def main() -> None:
     torch.set_num_threads(1)
     pipeline = load_pipeline(sys.argv[1] if len(sys.argv) > 1 else "shapes")
     judge = load_judge("shapes")
-    prompts = [str(item.caption) for item in draw_items(CELLS["image generation, point"], PROMPTS, seed="early stop")]
-    call = {"candidates": CANDIDATES, "judge": judge, "num_inference_steps": STEPS}
+    prompts = draw_prompts(0, PROMPTS)[1]
+    call = {"candidates": CANDIDATES, "judge": judge, "num_inference_steps": STEPS, "guidance_scale": 1.0}
     drawn, calls, seconds = measure(pipeline, lambda prompt: best_of(pipeline, prompt, **call), prompts)
     plain = [one for one in drawn if one is not None]
     pools = [[score for score in result.scores if score is not None] for result in plain]

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from PIL import ImageFile
 
 from unireward_plugins.backends import checkpoint
+
+
+@pytest.fixture(autouse=True)
+def broken_pictures_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lmms-eval tells Pillow, for the whole process, to fill up pictures that are cut off."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
 
 
 @pytest.fixture(scope="session", autouse=True)

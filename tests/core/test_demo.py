@@ -23,6 +23,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoResult, Path, l
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "CASES_A_CELL", 12)
         patch.setattr(demo, "CHECKS", 2)
+        patch.setattr(demo, "ALIGN_GENERATOR", "tests.diffusers_ext.tiny_proof:align_a_little")
         result = run_demo(path, seeds=(3,), steps=6, exam_size=60, watch=lambda *what: told.append(what))
     return result, path, told
 
@@ -44,17 +45,30 @@ def test_demo_tells_how_far_it_is(short: tuple[DemoResult, Path, list[tuple[str,
     shares = [share for _, share in told]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0, 1)
-    assert ("training policy 1 of 1, step 3 of 6", pytest.approx(0.54)) in told
+    assert ("training policy 1 of 1, step 3 of 6", pytest.approx(0.37)) in told
     assert told[-1][0] == f"wrote {path}"
 
 
 def test_demo_writes_its_report(short: tuple[DemoResult, Path, list[tuple[str, float]]]) -> None:
     result, path, _ = short
     html = path.read_text(encoding="utf-8")
-    assert "A judge at work, and a policy that learns from it" in html
+    assert "A judge at work, and models that learn from it" in html
     assert "sha256:" in html, "which weights judged"
     assert f"{result.exam.accuracy(result.answers):.0%} → " in html
     assert "fresh questions" in summary(result)
+
+
+def test_demo_trains_a_generator_and_shows_what_it_drew(
+    short: tuple[DemoResult, Path, list[tuple[str, float]]],
+) -> None:
+    result, path, _ = short
+    generator = result.generator
+    assert 0 < generator.pairs <= 6
+    assert generator.before == sum(sample.was_right for sample in generator.samples) / 8
+    assert generator.after == sum(sample.is_right for sample in generator.samples) / 8
+    assert path.read_text(encoding="utf-8").count('<figure class="drawn">') == 8
+    assert "fresh captions" in summary(result)
+    assert result.published == ()
 
 
 @pytest.mark.parametrize(

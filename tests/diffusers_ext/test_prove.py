@@ -17,6 +17,7 @@ from diffusers_ext.proof_exam import at_random, draw_prompts, examine, oracle, t
 from diffusers_ext.proof_page import columns, page, table
 from diffusers_ext.prove import CONTROLS, PLAIN, Plan, Result, Run, align_generator, prove, run_arm
 from diffusers_ext.prove_command import prove as command
+from tests.diffusers_ext.tiny_proof import CALL, TINY
 from tests.hub.conftest import USERS
 from tests.hub.hub_server import HubServer
 from tests.hub.test_load import printed
@@ -26,12 +27,6 @@ from unireward_plugins.shapes.check import parse_caption
 from unireward_plugins.shapes.data import fulfil
 from unireward_plugins.shapes.generator_data import generator_captions
 from unireward_plugins.shapes.render import render
-
-CALL = {"num_inference_steps": 2, "guidance_scale": 1.0}
-TINY = replace(
-    Plan(), training=6, held_out=8, candidates=4, exams=1, call=CALL,
-    settings={**Plan().settings, "steps": 2, "batch_size": 2, "checkpoint_every": 1},
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,20 @@
+"""The proof and the demonstration's generator with the real parts, and so few of everything that they take seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from diffusers_ext.prove import GeneratorAlignment, Plan, align_generator
+
+CALL = {"num_inference_steps": 2, "guidance_scale": 1.0}
+TINY = replace(
+    Plan(), training=6, held_out=8, candidates=4, exams=1, call=CALL,
+    settings={**Plan().settings, "steps": 2, "batch_size": 2, "checkpoint_every": 1},
+)  # fmt: skip
+
+
+def align_a_little(folder: Path, **settings: Any) -> GeneratorAlignment:
+    """`align_generator` by that plan."""
+    return align_generator(folder, plan=TINY, **settings)

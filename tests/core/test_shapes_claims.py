@@ -20,7 +20,7 @@ from unireward_plugins.shapes import claims
 from unireward_plugins.shapes.claims import CONDITIONS, MEASURED, READOUTS, Result, measure, run_claims, work_left
 from unireward_plugins.shapes.claims_page import CLAIMS, MINUS, page, write_page
 from unireward_plugins.shapes.rubrics import RUBRIC_OF
-from unireward_plugins.shapes.train_judge import Plan
+from unireward_plugins.shapes.training_plan import Plan
 from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Query
 

@@ -37,7 +37,9 @@ from unireward_plugins.shapes.questions import HELD_OUT_QUESTIONS, Question
 from unireward_plugins.shapes.render import render
 from unireward_plugins.shapes.rubrics import DIMENSIONS, REPLY_TOKENS, RUBRIC_OF, RUBRICS, THINK
 from unireward_plugins.shapes.scene import ALL_SCENES, COLOURS, OUTLINES, Clip, Scene, Shape, is_held_out
-from unireward_plugins.shapes.train_judge import CHECKPOINT, Lessons, Plan, Training, pictures_of, train
+from unireward_plugins.shapes.train_judge import CHECKPOINT, Training, train
+from unireward_plugins.shapes.training_batches import Lessons, pictures_of
+from unireward_plugins.shapes.training_plan import Plan
 from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Case, Judge, Query, Reply, Verdict
 

@@ -37,7 +37,7 @@ def claims(output: Path, *, seeds: tuple[int, ...], steps: int | None, items: in
     with needs_extra("teaching judges of shapes", "transformers"):
         from unireward_plugins.shapes.claims_page import write_page
         from unireward_plugins.shapes.demo import without_loading_bars
-        from unireward_plugins.shapes.train_judge import Plan
+        from unireward_plugins.shapes.training_plan import Plan
     base = Plan(judging_steps=steps or testing.STEPS, tricky_steps=0, polishing_steps=0)
     chosen = tuple(dict.fromkeys(seeds)) or testing.SEEDS
     left = testing.work_left(output, base=base, seeds=chosen)

@@ -24,7 +24,8 @@ from unireward_plugins.shapes.evaluate import cases_of, is_right, winner
 from unireward_plugins.types import Verdict
 
 if TYPE_CHECKING:
-    from unireward_plugins.shapes.train_judge import Plan, Training
+    from unireward_plugins.shapes.train_judge import Training
+    from unireward_plugins.shapes.training_plan import Plan
 
 SEEDS = (0, 1, 2)
 STEPS = 1200
@@ -151,7 +152,8 @@ def work_left(output: Path, *, base: Plan, seeds: Sequence[int]) -> int:
 def look(path: Path, plan: Plan, *, watch: Watch) -> Training:
     """The part that all conditions of a seed have in common, done unless its file is there."""
     with needs_extra("teaching a judge of shapes", "transformers"):
-        from unireward_plugins.shapes.train_judge import Plan, Training
+        from unireward_plugins.shapes.train_judge import Training
+        from unireward_plugins.shapes.training_plan import Plan
     common = Plan(
         seed=plan.seed,
         looking_steps=plan.looking_steps,

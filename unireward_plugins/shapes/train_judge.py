@@ -6,8 +6,8 @@ First it learns to look: what a picture's four tokens say is drawn to the words 
 stands in for the contrastive training that a vision tower usually comes with. Then it learns to judge: it is shown
 lessons of all eight cells, never the same one twice, drawn by a second process while the first one learns; towards the
 end with more of the answers that are easily taken for better ones. Last it is polished, with more of the answers that
-differ in what they say and in nothing else. A run that was stopped goes on where it was,
-and ends with the same weights as one that was not.
+differ in what they say and in nothing else. A run that was stopped goes on where it was, and ends with the same
+weights as one that was not.
 """
 
 from __future__ import annotations
@@ -16,41 +16,20 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from functools import cache
-from itertools import accumulate, product
+from itertools import product
 from pathlib import Path
-from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from unireward_plugins.errors import UniRewardError
-from unireward_plugins.shapes.answers import draw_contest
-from unireward_plugins.shapes.data import (
-    CELLS,
-    AnswerItem,
-    Cell,
-    Item,
-    draw_items,
-    draw_scene,
-    flawed,
-)
-from unireward_plugins.shapes.lesson import Form, Lesson, forms, vocabulary
-from unireward_plugins.shapes.model import (
-    build_model,
-    build_processor,
-    chat,
-    image_tokens,
-    pixel_values,
-    teacher_forcing,
-)
-from unireward_plugins.shapes.render import FRAMES, Floats, Pictures, colour_distances, render, render_clips
+from unireward_plugins.shapes.lesson import vocabulary
+from unireward_plugins.shapes.model import build_model, build_processor, chat, image_tokens, pixel_values
 from unireward_plugins.shapes.scene import (
     ACTIONS,
     ATTRIBUTES,
@@ -61,165 +40,17 @@ from unireward_plugins.shapes.scene import (
     OUTLINES,
     PLACES,
     Attribute,
-    Clip,
-    Scene,
-    Subject,
     action_held_out,
     is_held_out,
 )
+from unireward_plugins.shapes.training_batches import Batch, Lessons
+from unireward_plugins.shapes.training_plan import Plan
 
-EMPHASIS: dict[str, int] = {
-    "image generation, point": 3,
-    "image generation, pair": 3,
-    "image understanding, point": 2,
-    "image understanding, pair": 3,
-    "video generation, point": 2,
-    "video generation, pair": 2,
-    "video understanding, point": 1,
-    "video understanding, pair": 2,
-}
-"""How often each cell comes up in a round; every step is of one cell."""
-DIRECT = 0.2
-"""The share of lessons that ask for the bare verdict."""
 VERDICT_WEIGHT = 5.0
 """How much more a digit counts than another token of a reply: scores and winners are few, and hard."""
 LOOKING_WEIGHT = 0.4
 """How much the pictures still count while it learns to judge."""
 CHECKPOINT = "unfinished.pt"
-Flags: TypeAlias = NDArray[np.bool_]
-SEEN: Flags = np.array([[not is_held_out(colour, outline) for outline in OUTLINES] for colour in COLOURS])
-"""(colours, outlines) whether training pictures combine the two."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that the weights depend on."""
-
-    seed: int = 0
-    looking_steps: int = 2000
-    judging_steps: int = 11_000
-    looking_batch: int = 64
-    judging_batch: int = 16
-    rate: float = 3e-3
-    """The highest learning rate while looking, and again while judging."""
-    tricky_steps: int = 5000
-    """The last steps of judging, with more of the answers that are easily taken for better ones."""
-    polishing_steps: int = 2000
-    """At half the rate."""
-    cells: tuple[str, ...] = tuple(CELLS)
-    """What it learns to judge."""
-    reasons: bool = True
-    """Whether it gives reasons before the verdict, but for some; else never."""
-
-    @property
-    def parts(self) -> tuple[tuple[int, float], ...]:
-        """How many steps each part has, and its highest learning rate."""
-        return (
-            (self.looking_steps, self.rate),
-            (self.judging_steps, self.rate),
-            (self.polishing_steps, self.rate / 2),
-        )
-
-    @property
-    def steps(self) -> int:
-        """The steps of all parts."""
-        return sum(steps for steps, _ in self.parts)
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step: in each part a short rise, then a cosine down to a fiftieth."""
-        starts = accumulate((steps for steps, _ in self.parts), initial=0)
-        begun = ((start, part) for start, part in zip(starts, self.parts, strict=False) if start <= step and part[0])
-        start, (steps, highest) = max(begun)
-        done = step - start
-        cosine = 0.5 + 0.5 * math.cos(math.pi * done / steps)
-        return highest * min(1.0, (done + 1) / 30) * (0.02 + 0.98 * cosine)
-
-    def round(self) -> tuple[Cell, ...]:
-        """The cells of the steps of one round, well mixed."""
-        order = [name for name in self.cells for _ in range(EMPHASIS[name])]
-        Random(0).shuffle(order)  # noqa: S311 - pictures, not secrets
-        return tuple(CELLS[name] for name in order)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one step learns from."""
-
-    scenes: list[Scene]
-    """Pictures to look at, each of its shapes painted in any paint."""
-    pictures: Pictures
-    named: bool
-    """Whether the shapes have the colours that the scenes say."""
-    possible: Flags
-    """(shapes, outlines) whether any training picture has such an outline in the shape's colour."""
-    shown: Pictures | None = None
-    """The pictures of the lessons, one after the other; frames of clips likewise."""
-    lessons: dict[str, torch.Tensor] | None = None
-
-
-class Lessons(Dataset[Batch]):
-    """The batches of a plan, each drawn when it is asked for; they depend on the plan and the step alone."""
-
-    def __init__(self, plan: Plan, processor: Any) -> None:
-        self.plan, self.processor, self.round = plan, processor, plan.round()
-
-    def __getitem__(self, step: int) -> Batch:
-        plan = self.plan
-        if step < plan.looking_steps:
-            if step % 2:
-                return self._unnamed(step, plan.looking_batch)
-            rng = Random(f"{plan.seed} {step}")  # noqa: S311 - pictures, not secrets
-            scenes = list(_scenes(rng, plan.looking_batch))
-            possible = np.array([SEEN[COLOURS.index(shape.colour)] for scene in scenes for shape in scene.shapes])
-            return Batch(scenes, render(scenes, seed=[plan.seed, step]), named=True, possible=possible)
-        looked = self._unnamed(step, plan.judging_batch)
-        items = self._items(step)
-        lessons = [Lesson(item, form) for item, form in zip(items, self._forms(items), strict=True)]
-        shown = draw_subjects([subject for item in items for subject in item.subjects], seed=[plan.seed, step])
-        tensors = teacher_forcing(
-            self.processor,
-            [chat(lesson.question, images=pictures_of(lesson.item)) for lesson in lessons],
-            [lesson.reply for lesson in lessons],
-            [lesson.given for lesson in lessons],
-        )
-        return replace(looked, shown=shown, lessons=tensors)
-
-    def _items(self, step: int) -> list[Item]:
-        """The cases of this step.
-
-        Of the last steps of judging the tricky ones first, of half as many again; while polishing, every second pair of
-        answers is a right and a wrong one in the same words.
-        """
-        plan = self.plan
-        count, seed = plan.judging_batch, f"{plan.seed} {step}"
-        cell = self.round[step % len(self.round)]
-        judged = plan.looking_steps + plan.judging_steps
-        if step >= judged and cell[1] == 2:
-            return [_contest(item, seed) for item in draw_items(cell, count, seed=seed, split="train")]
-        if not judged - plan.tricky_steps <= step < judged or cell[0].endswith("generation"):
-            return draw_items(cell, count, seed=seed, split="train")
-        return sorted(draw_items(cell, 3 * count // 2, seed=seed, split="train"), key=_is_plain)[:count]
-
-    def _forms(self, items: Sequence[Item]) -> list[Form]:
-        """Some of the items for a bare verdict, the others in turn in the forms with reasons."""
-        if not self.plan.reasons:
-            return ["direct"] * len(items)
-        reasoned = [form for form in forms(items[0]) if form != "direct"]
-        every = round(1 / DIRECT)
-        return [
-            "direct" if index % every == every - 1 else reasoned[index // 2 % len(reasoned)]
-            for index in range(len(items))
-        ]
-
-    def _unnamed(self, step: int, count: int) -> Batch:
-        """Pictures in any paint.
-
-        So that an outline is known by its form, not by the colours that it was seen in: without this, red circles,
-        which no training picture shows, are taken for red squares.
-        """
-        scenes, paint, possible = draw_unnamed(count, seed=[self.plan.seed, step, 1])
-        pictures = render(scenes, seed=[self.plan.seed, step, 2], paint=paint)
-        return Batch(scenes, pictures, named=False, possible=possible)
 
 
 class Training:
@@ -348,56 +179,6 @@ def _optimizers(model: Any) -> tuple[torch.optim.Optimizer, ...]:
     )
 
 
-def draw_subjects(subjects: Sequence[Subject], *, seed: Sequence[int]) -> Pictures:
-    """The pictures of scenes, or the frames of clips one after the other; all of one kind."""
-    if isinstance(subjects[0], Clip):
-        frames = render_clips([clip for clip in subjects if isinstance(clip, Clip)], seed=seed)
-        return frames.reshape(-1, *frames.shape[2:])
-    return render([scene for scene in subjects if isinstance(scene, Scene)], seed=seed)
-
-
-def pictures_of(item: Item) -> int:
-    """How many pictures the judge is shown of an item."""
-    return len(item.subjects) * (FRAMES if isinstance(item.subjects[0], Clip) else 1)
-
-
-def draw_unnamed(count: int, *, seed: Sequence[int]) -> tuple[list[Scene], Floats, Flags]:
-    """Scenes, a paint for each of their shapes in place of its colour, and which outlines may have it.
-
-    No shape is near to a held-out combination.
-    """
-    rng = Random(str(seed))  # noqa: S311 - pictures, not secrets
-    scenes = [draw_flawed_scene(rng) for _ in range(count)]
-    shapes = sum(len(scene.shapes) for scene in scenes)
-    paint = np.random.default_rng(seed).random((20 * shapes, 3)).astype(np.float32) ** 0.7
-    paint = paint[paint.max(-1) > 0.55]
-    distances = colour_distances(paint)
-    near = distances < distances.min(-1, keepdims=True) + 0.25
-    possible: Flags = ~(near[:, :, None] & ~SEEN).any(1)
-    used, chosen = 0, []
-    for scene in scenes:
-        for shape in scene.shapes:
-            used += int(np.argmax(possible[used:, OUTLINES.index(shape.outline)]))
-            chosen.append(used)
-            used += 1
-    return scenes, paint[chosen], possible[chosen]
-
-
-def draw_flawed_scene(rng: Random) -> Scene:
-    """Any scene, with things wrong more often than in a lesson."""
-    scene = flawed(draw_scene(rng), rng, rate=0.2)
-    assert isinstance(scene, Scene)
-    return scene
-
-
-def _scenes(rng: Random, count: int) -> Iterator[Scene]:
-    while count:
-        scene = draw_flawed_scene(rng)
-        if not scene.held_out:
-            yield scene
-            count -= 1
-
-
 def _unseen_words(words: Mapping[str, int], size: int) -> torch.Tensor:
     """(2, size, size): which tokens no training text has right after another, and which after one more.
 
@@ -462,19 +243,6 @@ class Progress:
         rate = (step - self.first) / (now - self.start)
         left = _clock((steps - step) / rate)
         return f"step {step:,} of {steps:,}: loss {self.loss:.3f}, {rate:.1f} steps/s, {left} left"
-
-
-def _contest(item: Item, seed: str) -> Item:
-    """One time in two, where it is a pair of answers, the same question with two others."""
-    if not isinstance(item, AnswerItem):
-        return item
-    rng = Random(f"{seed} {item.answers}")  # noqa: S311 - pictures, not secrets
-    contest = replace(item, answers=draw_contest(item.subject, item.question, rng))
-    return contest if rng.random() < 0.5 and len(set(contest.grades)) == 2 and not contest.held_out else item
-
-
-def _is_plain(item: Item) -> bool:
-    return not (isinstance(item, AnswerItem) and item.tricky)
 
 
 @cache

@@ -23,7 +23,8 @@ from unireward_plugins.shapes.exam import Exam, Policy, draw_pictures, draw_ques
 from unireward_plugins.shapes.model import chat, pixel_values, teacher_forcing
 from unireward_plugins.shapes.questions import QUESTIONS, Question
 from unireward_plugins.shapes.scene import Shape
-from unireward_plugins.shapes.train_judge import Plan, Training
+from unireward_plugins.shapes.train_judge import Training
+from unireward_plugins.shapes.training_plan import Plan
 
 SLIPPED = 0.55
 """The share of the answers in the training data that belong to the next kind of question about the same picture."""

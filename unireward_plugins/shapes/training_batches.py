@@ -1,0 +1,171 @@
+"""What each step of the judge's training learns from: fresh pictures to look at, and fresh lessons of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from unireward_plugins.shapes.answers import draw_contest
+from unireward_plugins.shapes.data import AnswerItem, Item, draw_items, draw_scene, flawed
+from unireward_plugins.shapes.lesson import Form, Lesson, forms
+from unireward_plugins.shapes.model import chat, teacher_forcing
+from unireward_plugins.shapes.render import FRAMES, Floats, Pictures, colour_distances, render, render_clips
+from unireward_plugins.shapes.scene import COLOURS, OUTLINES, Clip, Scene, Subject, is_held_out
+from unireward_plugins.shapes.training_plan import Plan
+
+DIRECT = 0.2
+"""The share of lessons that ask for the bare verdict."""
+Flags: TypeAlias = NDArray[np.bool_]
+SEEN: Flags = np.array([[not is_held_out(colour, outline) for outline in OUTLINES] for colour in COLOURS])
+"""(colours, outlines) whether training pictures combine the two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step learns from."""
+
+    scenes: list[Scene]
+    """Pictures to look at, each of its shapes painted in any paint."""
+    pictures: Pictures
+    named: bool
+    """Whether the shapes have the colours that the scenes say."""
+    possible: Flags
+    """(shapes, outlines) whether any training picture has such an outline in the shape's colour."""
+    shown: Pictures | None = None
+    """The pictures of the lessons, one after the other; frames of clips likewise."""
+    lessons: dict[str, torch.Tensor] | None = None
+
+
+class Lessons(Dataset[Batch]):
+    """The batches of a plan, each drawn when it is asked for; they depend on the plan and the step alone."""
+
+    def __init__(self, plan: Plan, processor: Any) -> None:
+        self.plan, self.processor, self.round = plan, processor, plan.round()
+
+    def __getitem__(self, step: int) -> Batch:
+        plan = self.plan
+        if step < plan.looking_steps:
+            if step % 2:
+                return self._unnamed(step, plan.looking_batch)
+            rng = Random(f"{plan.seed} {step}")  # noqa: S311 - pictures, not secrets
+            scenes = list(_scenes(rng, plan.looking_batch))
+            possible = np.array([SEEN[COLOURS.index(shape.colour)] for scene in scenes for shape in scene.shapes])
+            return Batch(scenes, render(scenes, seed=[plan.seed, step]), named=True, possible=possible)
+        looked = self._unnamed(step, plan.judging_batch)
+        items = self._items(step)
+        lessons = [Lesson(item, form) for item, form in zip(items, self._forms(items), strict=True)]
+        shown = draw_subjects([subject for item in items for subject in item.subjects], seed=[plan.seed, step])
+        tensors = teacher_forcing(
+            self.processor,
+            [chat(lesson.question, images=pictures_of(lesson.item)) for lesson in lessons],
+            [lesson.reply for lesson in lessons],
+            [lesson.given for lesson in lessons],
+        )
+        return replace(looked, shown=shown, lessons=tensors)
+
+    def _items(self, step: int) -> list[Item]:
+        """The cases of this step.
+
+        Of the last steps of judging the tricky ones first, of half as many again; while polishing, every second pair of
+        answers is a right and a wrong one in the same words.
+        """
+        plan = self.plan
+        count, seed = plan.judging_batch, f"{plan.seed} {step}"
+        cell = self.round[step % len(self.round)]
+        judged = plan.looking_steps + plan.judging_steps
+        if step >= judged and cell[1] == 2:
+            return [_contest(item, seed) for item in draw_items(cell, count, seed=seed, split="train")]
+        if not judged - plan.tricky_steps <= step < judged or cell[0].endswith("generation"):
+            return draw_items(cell, count, seed=seed, split="train")
+        return sorted(draw_items(cell, 3 * count // 2, seed=seed, split="train"), key=_is_plain)[:count]
+
+    def _forms(self, items: Sequence[Item]) -> list[Form]:
+        """Some of the items for a bare verdict, the others in turn in the forms with reasons."""
+        if not self.plan.reasons:
+            return ["direct"] * len(items)
+        reasoned = [form for form in forms(items[0]) if form != "direct"]
+        every = round(1 / DIRECT)
+        return [
+            "direct" if index % every == every - 1 else reasoned[index // 2 % len(reasoned)]
+            for index in range(len(items))
+        ]
+
+    def _unnamed(self, step: int, count: int) -> Batch:
+        """Pictures in any paint.
+
+        So that an outline is known by its form, not by the colours that it was seen in: without this, red circles,
+        which no training picture shows, are taken for red squares.
+        """
+        scenes, paint, possible = draw_unnamed(count, seed=[self.plan.seed, step, 1])
+        pictures = render(scenes, seed=[self.plan.seed, step, 2], paint=paint)
+        return Batch(scenes, pictures, named=False, possible=possible)
+
+
+def draw_subjects(subjects: Sequence[Subject], *, seed: Sequence[int]) -> Pictures:
+    """The pictures of scenes, or the frames of clips one after the other; all of one kind."""
+    if isinstance(subjects[0], Clip):
+        frames = render_clips([clip for clip in subjects if isinstance(clip, Clip)], seed=seed)
+        return frames.reshape(-1, *frames.shape[2:])
+    return render([scene for scene in subjects if isinstance(scene, Scene)], seed=seed)
+
+
+def pictures_of(item: Item) -> int:
+    """How many pictures the judge is shown of an item."""
+    return len(item.subjects) * (FRAMES if isinstance(item.subjects[0], Clip) else 1)
+
+
+def draw_unnamed(count: int, *, seed: Sequence[int]) -> tuple[list[Scene], Floats, Flags]:
+    """Scenes, a paint for each of their shapes in place of its colour, and which outlines may have it.
+
+    No shape is near to a held-out combination.
+    """
+    rng = Random(str(seed))  # noqa: S311 - pictures, not secrets
+    scenes = [draw_flawed_scene(rng) for _ in range(count)]
+    shapes = sum(len(scene.shapes) for scene in scenes)
+    paint = np.random.default_rng(seed).random((20 * shapes, 3)).astype(np.float32) ** 0.7
+    paint = paint[paint.max(-1) > 0.55]
+    distances = colour_distances(paint)
+    near = distances < distances.min(-1, keepdims=True) + 0.25
+    possible: Flags = ~(near[:, :, None] & ~SEEN).any(1)
+    used, chosen = 0, []
+    for scene in scenes:
+        for shape in scene.shapes:
+            used += int(np.argmax(possible[used:, OUTLINES.index(shape.outline)]))
+            chosen.append(used)
+            used += 1
+    return scenes, paint[chosen], possible[chosen]
+
+
+def draw_flawed_scene(rng: Random) -> Scene:
+    """Any scene, with things wrong more often than in a lesson."""
+    scene = flawed(draw_scene(rng), rng, rate=0.2)
+    assert isinstance(scene, Scene)
+    return scene
+
+
+def _scenes(rng: Random, count: int) -> Iterator[Scene]:
+    while count:
+        scene = draw_flawed_scene(rng)
+        if not scene.held_out:
+            yield scene
+            count -= 1
+
+
+def _contest(item: Item, seed: str) -> Item:
+    """One time in two, where it is a pair of answers, the same question with two others."""
+    if not isinstance(item, AnswerItem):
+        return item
+    rng = Random(f"{seed} {item.answers}")  # noqa: S311 - pictures, not secrets
+    contest = replace(item, answers=draw_contest(item.subject, item.question, rng))
+    return contest if rng.random() < 0.5 and len(set(contest.grades)) == 2 and not contest.held_out else item
+
+
+def _is_plain(item: Item) -> bool:
+    return not (isinstance(item, AnswerItem) and item.tricky)

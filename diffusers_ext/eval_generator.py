@@ -32,13 +32,12 @@ from diffusers_ext.prompt_list import PromptList, read_prompt_list
 from diffusers_ext.sample import Pipeline
 from diffusers_ext.sample_files import Drawn, Sampling, draw_samples, task_of
 from diffusers_ext.shards import write_whole
+from hub.clips import FRAMES_PER_SECOND
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.types import Judge, Task
 
 FORMAT = "unireward.eval_generator/1"
 """What `format` says in a results file of this layout."""
-FRAMES_PER_SECOND = 8
-"""How fast clips play where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)

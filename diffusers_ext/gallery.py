@@ -15,11 +15,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from diffusers_ext.shards import Record, read_pairs, records, write_whole
+from unireward_plugins.media.pictures import webp
 from unireward_plugins.pairs import DROP_REASONS
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from diffusers_ext.build_pairs import Built, Plan
 
 PAIRS_SHOWN, DROPPED_SHOWN = 60, 60
@@ -175,17 +174,9 @@ def shown(cell: Any, *, alt: str) -> str:
     for frame in frames:
         frame.thumbnail((SIDE, SIDE))
     is_small = max(frames[0].size) <= SMALL
-    content = base64.b64encode(_webp(frames, lossless=is_small)).decode()
+    content = base64.b64encode(webp(frames, lossless=is_small, milliseconds=FRAME_MILLISECONDS)).decode()
     kind = ' class="small"' if is_small else ""
     return f'<img src="data:image/webp;base64,{content}" alt="{escape(alt)}"{kind}>'
-
-
-def _webp(frames: Sequence[Image], *, lossless: bool) -> bytes:
-    buffer = io.BytesIO()
-    first, *others = frames
-    moving = {"save_all": True, "append_images": others, "duration": FRAME_MILLISECONDS, "loop": 0} if others else {}
-    first.save(buffer, format="WEBP", lossless=lossless, quality=80, **moving)
-    return buffer.getvalue()
 
 
 def table_row(name: str, value: str) -> str:

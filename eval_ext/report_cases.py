@@ -4,23 +4,20 @@ with the pictures, clips or answers that were judged."""
 from __future__ import annotations
 
 import base64
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from eval_ext import benchmark_metrics as measures
 from eval_ext.lmms.benchmark import FORWARD
 from eval_ext.results import Sample, TaskResult, choice_of
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import FrameRule, Media
+from unireward_plugins.media.pictures import webp
 from unireward_plugins.types import UNREAD_REASONS, Case
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SHOWN = 12
 """The most flips, and the most unread replies, of a task that are shown: spread evenly over all of them."""
@@ -181,17 +178,11 @@ def picture(media: Media, *, alt: str) -> str:
     for image in images:
         image.thumbnail((SIDE, SIDE))
     is_small = max(images[0].size) <= SMALL
-    content = base64.b64encode(_webp(images, lossless=is_small and len(images) == 1)).decode()
+    content = base64.b64encode(
+        webp(images, lossless=is_small and len(images) == 1, milliseconds=FRAME_MILLISECONDS)
+    ).decode()
     kind = ' class="small"' if is_small else ""
     return f'<img src="data:image/webp;base64,{content}" alt="{escape(alt)}" loading="lazy"{kind}>'
-
-
-def _webp(images: Sequence[Image], *, lossless: bool) -> bytes:
-    buffer = io.BytesIO()
-    first, *others = images
-    moving = {"save_all": True, "append_images": others, "duration": FRAME_MILLISECONDS, "loop": 0} if others else {}
-    first.save(buffer, format="WEBP", lossless=lossless, quality=80, **moving)
-    return buffer.getvalue()
 
 
 def spread(found: Sequence[Found]) -> Sequence[Found]:

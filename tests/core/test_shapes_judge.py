@@ -34,10 +34,11 @@ from unireward_plugins.shapes.lesson import Form, Lesson, forms
 from unireward_plugins.shapes.measures import Estimate, Share, calibration_error, mean, rank_correlation
 from unireward_plugins.shapes.model import chat, pixel_values, teacher_forcing
 from unireward_plugins.shapes.questions import HELD_OUT_QUESTIONS, Question
+from unireward_plugins.shapes.recipe import CHECKPOINT
 from unireward_plugins.shapes.render import render
 from unireward_plugins.shapes.rubrics import DIMENSIONS, REPLY_TOKENS, RUBRIC_OF, RUBRICS, THINK
 from unireward_plugins.shapes.scene import ALL_SCENES, COLOURS, OUTLINES, Clip, Scene, Shape, is_held_out
-from unireward_plugins.shapes.train_judge import CHECKPOINT, Training, train
+from unireward_plugins.shapes.train_judge import Training, train
 from unireward_plugins.shapes.training_batches import Lessons, pictures_of
 from unireward_plugins.shapes.training_plan import Plan
 from unireward_plugins.testing import ScriptedBackend

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -161,3 +162,12 @@ def _rgb(image: Image, *, name: str) -> Image:
         canvas.alpha_composite(image.convert("RGBA"))
         return canvas.convert("RGB")
     return image.convert("RGB")
+
+
+def webp(frames: Sequence[Image], *, lossless: bool, milliseconds: int) -> bytes:
+    """A WebP file for a web page: of one frame a picture, of several an endless clip, each shown for so long."""
+    buffer = io.BytesIO()
+    first, *others = frames
+    moving = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0} if others else {}
+    first.save(buffer, format="WEBP", lossless=lossless, quality=80, **moving)
+    return buffer.getvalue()

@@ -178,7 +178,8 @@ def teach_and_measure(
 ) -> Result:
     """Teach a judge that can look already, leave it in a folder, and measure it."""
     from unireward_plugins.shapes import load_from
-    from unireward_plugins.shapes.train_judge import CHECKPOINT, Training
+    from unireward_plugins.shapes.recipe import CHECKPOINT
+    from unireward_plugins.shapes.train_judge import Training
 
     folder.mkdir(exist_ok=True)
     training, unfinished = Training(plan), folder / CHECKPOINT

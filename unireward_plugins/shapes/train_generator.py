@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor
@@ -39,11 +39,10 @@ from unireward_plugins.shapes.generator_model import (
     build_tokenizer,
     pixel_values,
 )
+from unireward_plugins.shapes.recipe import CHECKPOINT, clock, run_to_the_end
 from unireward_plugins.shapes.render import render
 from unireward_plugins.shapes.scene import COLOURS, OUTLINES, PLACES, SIZES
-from unireward_plugins.shapes.train_judge import Progress
 
-CHECKPOINT = "unfinished.pt"
 CROWDED = 6000
 """How many pictures the codec learns from."""
 FACTS: Mapping[str, tuple[str | None, ...]] = {
@@ -300,22 +299,13 @@ def train(output: Path, plan: Plan, *, save_every: int = 100, tell: Callable[[st
     if (output / "model_index.json").exists():
         raise UniRewardError(f"{output} holds a generator already: choose another --output")
     output.mkdir(parents=True, exist_ok=True)
-    unfinished = output / CHECKPOINT
     training = Training(plan)
-    if unfinished.exists():
-        training.resume(unfinished)
-        tell(f"going on after step {training.step:,} of {plan.steps:,}")
-    progress = Progress(cast("Any", training))  # it wants no more than a step, and a plan with the number of all
-    for loss in training.run():
-        if line := progress.line(loss):
-            tell(line)
-        if training.step % save_every == 0:
-            training.save(unfinished)
+    run_to_the_end(training, output, save_every=save_every, tell=tell)
     save_pipeline(training.pipeline(), output)
     write_card(output, seed=plan.seed)
-    unfinished.unlink(missing_ok=True)
+    (output / CHECKPOINT).unlink(missing_ok=True)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file()) / 1e6
-    tell(f"trained in {training.seconds / 60:.0f} minutes; {size:.1f} MB in {output}")
+    tell(f"trained in {clock(training.seconds)}; {size:.1f} MB in {output}")
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ weights as one that was not.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from torch.utils.data import DataLoader
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.shapes.lesson import vocabulary
 from unireward_plugins.shapes.model import build_model, build_processor, chat, image_tokens, pixel_values
+from unireward_plugins.shapes.recipe import CHECKPOINT, clock, run_to_the_end
 from unireward_plugins.shapes.scene import (
     ACTIONS,
     ATTRIBUTES,
@@ -50,7 +50,6 @@ VERDICT_WEIGHT = 5.0
 """How much more a digit counts than another token of a reply: scores and winners are few, and hard."""
 LOOKING_WEIGHT = 0.4
 """How much the pictures still count while it learns to judge."""
-CHECKPOINT = "unfinished.pt"
 
 
 class Training:
@@ -207,42 +206,13 @@ def train(output: Path, plan: Plan, *, save_every: int = 200, tell: Callable[[st
     if (output / "config.json").exists():
         raise UniRewardError(f"{output} holds a model already: choose another --output")
     output.mkdir(parents=True, exist_ok=True)
-    unfinished = output / CHECKPOINT
     training = Training(plan)
-    if unfinished.exists():
-        training.resume(unfinished)
-        tell(f"going on after step {training.step:,} of {plan.steps:,}")
-    progress = Progress(training)
-    for loss in training.run():
-        if line := progress.line(loss):
-            tell(line)
-        if training.step % save_every == 0:
-            training.save(unfinished)
+    run_to_the_end(training, output, save_every=save_every, tell=tell)
     training.processor.save_pretrained(output)
     training.model.to(torch.float16).save_pretrained(output)
-    unfinished.unlink(missing_ok=True)
+    (output / CHECKPOINT).unlink(missing_ok=True)
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
-    tell(f"trained in {_clock(training.seconds)}; {size:.1f} MB in {output}")
-
-
-class Progress:
-    """Says every few seconds how far a training is."""
-
-    def __init__(self, training: Training, *, seconds: float = 10) -> None:
-        self.training, self.pause = training, seconds
-        self.start, self.first = time.monotonic(), training.step
-        self.next, self.loss = self.start + seconds, math.nan
-
-    def line(self, loss: float) -> str | None:
-        """The line to print after a step, if it is time for one; the loss in it is smoothed."""
-        self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
-        now, step, steps = time.monotonic(), self.training.step, self.training.plan.steps
-        if now < self.next and step < steps:
-            return None
-        self.next = now + self.pause
-        rate = (step - self.first) / (now - self.start)
-        left = _clock((steps - step) / rate)
-        return f"step {step:,} of {steps:,}: loss {self.loss:.3f}, {rate:.1f} steps/s, {left} left"
+    tell(f"trained in {clock(training.seconds)}; {size:.1f} MB in {output}")
 
 
 @cache
@@ -255,11 +225,6 @@ def _token(processor: Any, word: str) -> int:
     """The one token of a word in the middle of a sentence."""
     (token,) = processor.tokenizer.encode(f" {word}", add_special_tokens=False)
     return int(token)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"
 
 
 def main() -> None:

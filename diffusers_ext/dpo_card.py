@@ -51,9 +51,11 @@ LORA = """\
 ```python
 from diffusers import DiffusionPipeline
 
-pipeline = DiffusionPipeline.from_pretrained("{pipeline}")
+pipeline = DiffusionPipeline.from_pretrained("{pipeline}"){where}
 pipeline.load_lora_weights("this folder"{more})
 ```"""
+FOLDER = "  # a folder of whoever trained this, no id on the Hub"
+"""Follows the name of a base that nobody else can load by it."""
 
 EMBEDDED_LORA = """\
 ```python
@@ -76,13 +78,13 @@ def model_card(
 ) -> str:
     """The README of a run's result, from its log and its evaluations.
 
-    Folders of this machine are told by their last part: the card may be published.
+    Folders and files of this machine are told by the last part of their path: the card may be published.
     """
     import yaml
 
     pipeline = _portable(config.pipeline)
     use = EMBEDDED_LORA if config.pipeline in EMBEDDED else LORA
-
+    where = "" if _is_on_the_hub(config.pipeline) else FOLDER
     more = ", load_into_transformer_2=True" if config.denoiser == "transformer_2" else ""
     kept = sorted({round(place * (len(log) - 1) / (LINES - 1)) for place in range(LINES)}) if log else []
     names = [name for name in SHOWN if log and name in log[0]]
@@ -90,7 +92,7 @@ def model_card(
         pipeline=pipeline,
         base=f"base_model: {pipeline}\n" if _is_on_the_hub(config.pipeline) else "",
         tags="- lora\n" if config.lora_rank else "",
-        use=use.format(pipeline=pipeline, more=more) if config.lora_rank else WHOLE,
+        use=use.format(pipeline=pipeline, more=more, where=where) if config.lora_rank else WHOLE,
         table=_table(["step", *names], [[log[place][name] for name in ("step", *names)] for place in kept]),
         evaluation=_evaluation(config, evaluations),
         need=need,
@@ -107,7 +109,13 @@ def _used(config: DPOConfig) -> dict[str, Any]:
 
 
 def _portable(value: Any) -> Any:
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    """What a setting is called on any machine: of a path without the folders above, which nobody else has."""
+    return Path(value).resolve().name if isinstance(value, str) and _is_here(value) else value
+
+
+def _is_here(value: str) -> bool:
+    """Whether a setting is a path of this machine; a name without folders is the same on any."""
+    return Path(value).name != value and (Path(value).is_absolute() or Path(value).exists()) if value else False
 
 
 def _is_on_the_hub(pipeline: str) -> bool:
@@ -119,7 +127,7 @@ def _evaluation(config: DPOConfig, evaluations: Sequence[Mapping[str, Any]]) -> 
         return "Not measured during training."
     names = ("step", "reward", "win_rate", "unread")
     table = _table(names, [[line[name] for name in names] for line in evaluations])
-    return f"One sample a prompt, always from the same noise, scored by `{config.judge}`.\n\n{table}"
+    return f"One sample a prompt, always from the same noise, scored by `{_portable(config.judge)}`.\n\n{table}"
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hub.asked import Making
 from hub.card_pictures import Example
+from hub.licences import licence_line
 from hub.schema import COLUMNS, Clips
 from unireward_plugins.pairs import DROP_REASONS
 from unireward_plugins.types import Task
@@ -139,7 +140,7 @@ def card(
     return CARD.format(
         header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True),
         title=title,
-        about="\n\n".join(about),
+        about="\n\n".join([*about, licence_line(licence)]),
         rows=rows,
         imported=IMPORTED_HERE,
         loaded=LOADED_HERE,

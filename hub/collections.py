@@ -5,33 +5,28 @@
     for row in hub.load("HPD").take(3):
         print(row["prompt"], row["margin"])
 
-`collections.json` says which files of which repository hold what, in which layout. File names and fields come from the
-repositories' listings on the Hub and from `dataset/` of github.com/Tencent-Hunyuan/UnifiedReward, whose scripts read
-them; where `files` is empty for a set of conversations, their names are not known, and all JSON files that are there
-are looked at. Licences are those that the repositories name; what they were made from has its own.
+`hub.catalogue` says which there are.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from hub import schema, scores
 from hub.asked import Known
-from hub.conversations import case_of, parse, part_of
-from hub.entries import entries
+from hub.catalogue import Collection, Layout, Part, find
+from hub.conversations import FILES, TURNS, case_of, parse, part_of
+from hub.entries import entries, field
 from hub.media_files import MediaFiles
-from hub.pick_a_pic import pair_of
+from hub.pick_a_pic import NEEDED, pair_of
 from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.families import FAMILIES
+from unireward_plugins.media import Media
 from unireward_plugins.pairs import Dropped, Pair, pairs_from
 from unireward_plugins.types import Case, Task, Verdict
 
@@ -40,55 +35,56 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hub")
 LISTS = (".json", ".jsonl")
-
-Layout: TypeAlias = Literal["conversations", "pick-a-pic"]
-"""How a set is written: JSON with conversations (`hub.conversations`), or a table (`hub.pick_a_pic`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one part of a collection holds."""
-
-    task: Task
-    arity: int
-    """How many candidates an entry has: 1 has a score, 2 are a pair."""
-    files: tuple[str, ...]
-    """The JSON files; empty where nobody knows which."""
-    folders: tuple[str, ...]
-    """The folders from which its pictures and clips are named."""
+TABLES = (".parquet",)
+COLUMNS: Mapping[Layout, tuple[str, ...]] = {"conversations": (TURNS[0], FILES[0]), "pick-a-pic": NEEDED}
+"""What an entry of each layout must have, by the names that `columns` takes."""
+OTHERWISE = (
+    "Where the set has the same under other names, give them: columns={'conversations': ..., 'images': ...}, or for "
+    f"labelled pictures columns={{{', '.join(f'{name!r}: ...' for name in NEEDED)}}}. Anything else becomes pairs with "
+    "datasets.load_dataset, unireward_plugins.pairs.Pair and hub.save_pairs"
+)
+"""The way out of a layout that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
-    """A published set."""
+class _Source:
+    """What is read, and from where."""
 
-    name: str
-    repo: str
-    licence: str
-    """As its repository names it; empty where that is not known."""
-    judge: str
-    """Who said what is better."""
-    layout: Layout
-    parts: tuple[Part, ...]
+    collection: Collection
+    part: Part
+    columns: Mapping[str, str]
+    """What the set calls the columns of its layout, where it calls them otherwise."""
+    folder: str | None
+    revision: str | None
 
+    @property
+    def layout(self) -> Layout:
+        """That of the columns that were named; the collection's where none were."""
+        if not self.columns:
+            return self.collection.layout
+        for layout, names in COLUMNS.items():
+            if set(self.columns) <= set(names):
+                return layout
+        told = " or ".join(", ".join(map(repr, names)) for names in COLUMNS.values())
+        raise UniRewardError(f"columns can name {told}, got {', '.join(map(repr, self.columns))}")
 
-@cache
-def collections() -> Mapping[str, Collection]:
-    """The published sets by name."""
-    known = json.loads(files("hub").joinpath("collections.json").read_text(encoding="utf-8"))
-    return {
-        name: Collection(
-            name,
-            one["repo"],
-            one["licence"],
-            one["judge"],
-            one["layout"],
-            tuple(
-                Part(part["task"], part["arity"], tuple(part["files"]), tuple(part["folders"])) for part in one["parts"]
-            ),
-        )
-        for name, one in known.items()
-    }
+    @property
+    def address(self) -> str:
+        """The folder, or the repository on the Hub."""
+        revision = f"@{self.revision}" if self.revision else ""
+        return self.folder or f"hf://datasets/{self.collection.repo}{revision}"
+
+    def known(self, entry: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+        """An entry by the names of its layout; `UniRewardError` with its own, and the way out, where one is missing."""
+        needed = (TURNS, FILES) if self.layout == "conversations" else [(name,) for name in NEEDED]
+        try:
+            renamed = {name: field(entry, (own,), place) for name, own in self.columns.items()}
+            for names in needed:
+                if not renamed.keys() & set(names):
+                    field(entry, names, place)
+        except UniRewardError as error:
+            raise UniRewardError(f"{error}. {OTHERWISE}") from None
+        return {**entry, **renamed}
 
 
 def checkpoints() -> tuple[str, ...]:
@@ -103,41 +99,33 @@ def load(
     arity: int | None = None,
     folder: str | Path | None = None,
     revision: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """A published set in the columns of `hub.schema` (pairs) or `hub.scores` (one candidate), streamed.
 
     `name` is that of a collection (`HPD`, `CodeGoat24/HPD`); of one with several parts, `task` and `arity` choose (by
-    default its first). `folder` is a copy on this machine, with its archives or unpacked. Every row has the column
-    `aspects`, so that sets can be put together. Ties, replies without a verdict and entries that cannot be understood
-    give no row; what was left out is counted in the log when the stream ends. No code of a repository is run, and no
-    archive is unpacked.
+    default its first). `folder` is a copy on this machine, with its archives or unpacked. `columns` says what the set
+    calls the columns that are read, where that is not what is known: `conversations` and `images`, or those of
+    Pick-a-Pic (`COLUMNS`). Every row has the column `aspects`, so that sets can be put together. Ties, replies without
+    a verdict and entries that cannot be understood give no row; what was left out is counted in the log when the stream
+    ends. No code of a repository is run, and no archive is unpacked.
 
-    Raises `UniRewardError` for an unknown name or part or a missing folder, and, when rows are taken, where the files
-    have another layout than is known (more entries that cannot be understood than others), with what was found.
+    Raises `UniRewardError` for an unknown name, part or column or a missing folder, and, when rows are taken, where the
+    files have another layout than is known (more entries that cannot be understood than others), with what was found.
     """
     collection = find(name)
-    part = _part(collection, task, arity)
+    part = collection.part(task, arity)
+    here = None if folder is None else str(folder)
+    if _Source(collection, part, columns or {}, here, revision).layout == "pick-a-pic":
+        part = _pictures(collection, part)
     if folder is not None and not Path(folder).is_dir():
-        raise UniRewardError(f"{collection.name}: there is no folder {str(folder)!r}")
+        raise UniRewardError(f"{collection.name}: there is no folder {here!r}")
     with needs_extra("loading datasets", "hub"):
         from datasets import IterableDataset
 
     options = {"name": collection.name, "task": part.task, "arity": part.arity, "revision": revision}
     return IterableDataset.from_generator(
-        rows, features=features(part), gen_kwargs={**options, "folder": None if folder is None else str(folder)}
-    )
-
-
-def find(name: str) -> Collection:
-    """The collection of that name, whoever owns it, in any case; `UniRewardError` with the nearest names."""
-    known = {one.lower(): collection for key, collection in collections().items() for one in (key, collection.repo)}
-    if name.lower() in known:
-        return known[name.lower()]
-    near = " or ".join(get_close_matches(name, collections(), n=3, cutoff=0.4))
-    raise UniRewardError(
-        f"no collection is called {name!r}{f'; did you mean {near}?' if near else '.'} There are "
-        f"{', '.join(collections())}. A set that was pushed by this project loads with "
-        "datasets.load_dataset(name, streaming=True)"
+        rows, features=features(part), gen_kwargs={**options, "folder": here, "columns": dict(columns or {})}
     )
 
 
@@ -146,12 +134,14 @@ def features(part: Part) -> Features:
     return scores.features(part.task) if part.arity == 1 else schema.features(part.task, known=("aspects",))
 
 
-def rows(name: str, task: Task, arity: int, revision: str | None, folder: str | None) -> Iterator[dict[str, Any]]:
+def rows(
+    name: str, task: Task, arity: int, revision: str | None, folder: str | None, columns: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     """The rows of a part, one after the other."""
     collection = find(name)
-    part = _part(collection, task, arity)
+    source = _Source(collection, collection.part(task, arity), columns, folder, revision)
     left_out: Counter[str] = Counter()
-    for one in READERS[collection.layout](collection, part, revision, folder):
+    for one in READERS[source.layout](source):
         if isinstance(one, str):
             left_out[one] += 1
         else:
@@ -161,35 +151,49 @@ def rows(name: str, task: Task, arity: int, revision: str | None, folder: str | 
         _log.warning("%s: %s entries gave no row: %s", name, f"{left_out.total():,}", told)
 
 
-def _told(
-    collection: Collection, part: Part, revision: str | None, folder: str | None
-) -> Iterator[dict[str, Any] | str]:
+def _pictures(collection: Collection, part: Part) -> Part:
+    """The part, which must be one of pairs of pictures: Pick-a-Pic's columns hold nothing else."""
+    if (part.task, part.arity) != ("image_generation", 2):
+        raise UniRewardError(
+            f"{collection.name}: the columns of Pick-a-Pic hold pairs of pictures, and {part.arity} candidate(s) of "
+            f"{part.task} are asked for: give task='image_generation' and arity=2"
+        )
+    return part
+
+
+def _told(source: _Source) -> Iterator[dict[str, Any] | str]:
     """The rows in a collection of conversations, and why others are none."""
-    store = MediaFiles(folder or _address(collection, revision), folders=part.folders)
+    store = MediaFiles(source.address, folders=source.part.folders)
     good = bad = 0
-    for file in _files(collection, part, store):
-        with store.open(file) as content:
-            for number, entry in enumerate(entries(content, f"{collection.name}, {file}")):
-                place = f"{collection.name}, {file}, entry {number}"
-                try:
-                    row = _row(entry, collection, part, store, place)
-                except UniRewardError as error:
-                    bad += 1
-                    if bad > good:  # from the first entry on: the layout is another one
-                        raise
-                    _log.info("left out: %s", error)
-                    row = "it cannot be understood"
-                else:
-                    good += 1
-                if row is not None:
-                    yield row
+    for file in _files(source, store):
+        for number, entry in enumerate(_entries(source, store, file)):
+            place = f"{source.collection.name}, {file}, entry {number}"
+            try:
+                row = _row(source.known(entry, place), source, store, place)
+            except UniRewardError as error:
+                bad += 1
+                if bad > good:  # from the first entry on: the layout is another one
+                    raise
+                _log.info("left out: %s", error)
+                row = "it cannot be understood"
+            else:
+                good += 1
+            if row is not None:
+                yield row
 
 
-def _row(
-    entry: Mapping[str, Any], collection: Collection, part: Part, store: MediaFiles, place: str
-) -> dict[str, Any] | str | None:
+def _entries(source: _Source, store: MediaFiles, file: str) -> Iterator[dict[str, Any]]:
+    if file.endswith(TABLES):
+        yield from store.rows(file)
+        return
+    with store.open(file) as content:
+        yield from entries(content, f"{source.collection.name}, {file}")
+
+
+def _row(entry: Mapping[str, Any], source: _Source, store: MediaFiles, place: str) -> dict[str, Any] | str | None:
     """The row of an entry, or why it has none; `None` where it belongs to another part."""
-    same = [(one.task, one.arity) for one in collection.parts if one.files == part.files]
+    part, judge = source.part, source.collection.judge
+    same = [(one.task, one.arity) for one in source.collection.parts if one.files == part.files]
     if part_of(entry, same, place) != (part.task, part.arity):
         return None
     said = parse(entry, part.task, part.arity, place=place)
@@ -197,10 +201,11 @@ def _row(
         return str(said.verdict.unread)
     if len(set(said.verdict.scores)) == 1 and part.arity > 1:
         return "tie"  # before its pictures are fetched
-    case = case_of(said, part.arity, [store.media(name, place) for name in said.files], place)
+    media = [store.media(one, place) if isinstance(one, str) else Media.of(one) for one in said.files]
+    case = case_of(said, part.arity, media, place)
     if part.arity == 1:
-        return scores.row(case, said.verdict, judge=collection.judge, rubric=said.rubric)
-    return _pair_row(case, said.verdict, collection.judge, said.rubric)
+        return scores.row(case, said.verdict, judge=judge, rubric=said.rubric)
+    return _pair_row(case, said.verdict, judge, said.rubric)
 
 
 def _pair_row(case: Case, verdict: Verdict, judge: str, rubric: str) -> dict[str, Any] | str:
@@ -218,54 +223,49 @@ def _with_aspects(pair: Pair, known: Known, judge: str, rubric: str) -> dict[str
     return schema.row(pair, judge=judge, rubric=rubric) | {"aspects": aspects}
 
 
-def _labelled(
-    collection: Collection, _part: Part, revision: str | None, folder: str | None
-) -> Iterator[dict[str, Any] | str]:
+def _labelled(source: _Source) -> Iterator[dict[str, Any] | str]:
     """The rows in a set with the columns of Pick-a-Pic, and why others are none."""
     from datasets import load_dataset
 
-    for row in load_dataset(folder or collection.repo, split="train", streaming=True, revision=revision):
-        pair = pair_of(row)
-        yield pair.reason if isinstance(pair, Dropped) else _with_aspects(pair, Known(), collection.judge, "")
+    where = source.folder or source.collection.repo
+    rows = load_dataset(where, split="train", streaming=True, revision=source.revision)
+    for number, row in enumerate(rows):
+        pair = pair_of(source.known(row, f"{source.collection.name}, row {number}"))
+        yield pair.reason if isinstance(pair, Dropped) else _with_aspects(pair, Known(), source.collection.judge, "")
 
 
-READERS: Mapping[Layout, Callable[[Collection, Part, str | None, str | None], Iterator[dict[str, Any] | str]]] = {
+READERS: Mapping[Layout, Callable[[_Source], Iterator[dict[str, Any] | str]]] = {
     "conversations": _told,
     "pick-a-pic": _labelled,
 }
-"""What reads each layout: from the collection, its part, the revision and the folder (or none), rows and reasons."""
+"""What reads each layout: rows, and reasons why there is none."""
 
 
-def _part(collection: Collection, task: Task | None, arity: int | None) -> Part:
-    for part in collection.parts:
-        if task in (None, part.task) and arity in (None, part.arity):
-            return part
-    there = ", ".join(f"task={part.task!r} with arity={part.arity}" for part in collection.parts)
-    raise UniRewardError(f"{collection.name} has no part with {task=} and {arity=}; there are {there}")
-
-
-def _address(collection: Collection, revision: str | None) -> str:
-    return f"hf://datasets/{collection.repo}" + (f"@{revision}" if revision else "")
-
-
-def _files(collection: Collection, part: Part, store: MediaFiles) -> Sequence[str]:
-    """The JSON files of a part: those that are known, or all that are there; `UniRewardError` with what was found."""
+def _files(source: _Source, store: MediaFiles) -> Sequence[str]:
+    """The files with a part's entries: those that are known, or all that are there; `UniRewardError` with what was
+    found."""
+    name, wanted = source.collection.name, source.part.files
     try:
         there = store.names
     except FileNotFoundError:
         there = frozenset()
     if not there:
-        raise UniRewardError(f"{collection.name}: there is nothing at {store.root!r}, or it may not be read")
-    found = [name for name in part.files if name in there] if part.files else sorted(_lists(there))
+        raise UniRewardError(f"{name}: there is nothing at {store.root!r}, or it may not be read")
+    found = [file for file in wanted if file in there]
+    if not found and (source.columns or not wanted):
+        found = _all(there, LISTS) or _all(there, TABLES)
     if not found:
-        wanted = f"the file {part.files[0]}" if part.files else "a JSON file with conversations"
+        told = f"the file {wanted[0]}" if wanted else "a JSON or Parquet file with conversations"
         listed = ", ".join(sorted(there)[:20])
         raise UniRewardError(
-            f"the layout of {collection.name} is not known: {wanted} was expected in {store.root!r}, and there are "
-            f"{listed}"
+            f"the layout of {name} is not known: {told} was expected in {store.root!r}, and there are {listed}. "
+            f"{OTHERWISE}"
         )
     return found
 
 
-def _lists(names: frozenset[str]) -> Iterator[str]:
-    return (name for name in names if name.endswith(LISTS) and not Path(name).name.startswith(("dataset_info", ".")))
+def _all(names: frozenset[str], endings: tuple[str, ...]) -> list[str]:
+    """All files that end so, but for what `datasets` and tools note."""
+    return sorted(
+        name for name in names if name.endswith(endings) and not Path(name).name.startswith(("dataset_info", "."))
+    )

@@ -47,6 +47,8 @@ class State:
     """By name."""
     ours: Mapping[str, Mapping[str, str]]
     """What earlier pushes put there: the hashes `sha256` and `git`, by name."""
+    licence: str = ""
+    """The licence that an earlier push was asked to name."""
 
     def holds(self, name: str, hashes: Mapping[str, str]) -> bool:
         """Whether a file is there with this very content."""
@@ -100,22 +102,30 @@ class Connection:
             at = str(info.sha)
             entries = self.api.list_repo_tree(**where, revision=at, recursive=True)
             files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
-            ours = self._manifest(at) if MANIFEST in files else {}
-        return State(at, bool(info.private), files, ours)
+            ours, licence = self._manifest(at) if MANIFEST in files else ({}, "")
+        return State(at, bool(info.private), files, ours, licence)
 
-    def _manifest(self, commit: str) -> dict[str, dict[str, str]]:
+    def _manifest(self, commit: str) -> tuple[dict[str, dict[str, str]], str]:
         """What the manifest says; nothing where it is not one, as then nothing is known to be ours."""
         with tempfile.TemporaryDirectory() as folder:
             path = self.api.hf_hub_download(
                 self.repo, MANIFEST, repo_type=self.repo_type, revision=commit, cache_dir=folder
             )
             try:
-                files = json.loads(Path(path).read_bytes())["files"]
-                return {
-                    str(name): {str(kind): str(of) for kind, of in hashes.items()} for name, hashes in files.items()
+                said = json.loads(Path(path).read_bytes())
+                ours = {
+                    str(name): {str(kind): str(of) for kind, of in hashes.items()}
+                    for name, hashes in said["files"].items()
                 }
+                return ours, str(said.get("licence", ""))
             except (ValueError, KeyError, TypeError, AttributeError):
-                return {}
+                return {}, ""
+
+    def licences(self) -> frozenset[str]:
+        """The identifiers of the licences that the Hub knows; none where it lists none."""
+        with self._telling("asking for the licences of"):
+            tags = self.api.get_dataset_tags()
+            return frozenset(str(one["id"]).removeprefix("license:") for one in tags.get("license", ()))
 
     def create(self, *, private: bool) -> None:
         """Make the repository; `Interrupted` where somebody else just did."""

@@ -23,6 +23,10 @@ from unireward_plugins.media import Media
 from unireward_plugins.rubrics import BUILTIN, Rubric
 from unireward_plugins.types import Candidate, Case, Task, Verdict
 
+TURNS = ("conversations", "messages")
+"""The fields that hold the question and the reply; the first that is there counts."""
+FILES = ("images", "image", "videos", "video")
+"""The fields that hold pictures, clips or frames; the first that is there counts."""
 _TOKEN = re.compile(r"<(?:image|video)>")
 _PLACEHOLDER = re.compile(r"\\\{(prompt|Query|instruction|Response|R1|R2)\\\}")
 _CAPTION = r"(?:Text Caption|Text Prompt|Prompt)\s*:(?:\*\*)?\s*"
@@ -45,14 +49,14 @@ _LABELS: Mapping[tuple[bool, int], re.Pattern[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What one entry says, its pictures still by name."""
+    """What one entry says, its pictures unopened."""
 
     task: Task
     prompt: str
     answers: tuple[str, ...]
     """The answers that are judged; empty where pictures or clips are."""
-    files: tuple[str, ...]
-    """The pictures, clips or frames, in the order in which they are shown."""
+    files: tuple[str | bytes, ...]
+    """The pictures, clips or frames, in the order in which they are shown: paths, or what is in the files."""
     verdict: Verdict
     rubric: str
     """The rubric whose words the question has; empty where it is worded otherwise."""
@@ -86,7 +90,7 @@ def parse(entry: Mapping[str, Any], task: Task, arity: int, *, place: str) -> Co
 
 def turns(entry: Mapping[str, Any], place: str) -> tuple[str, str]:
     """The question and the reply of an entry; `UniRewardError` where there is no such exchange."""
-    said = field(entry, ("conversations", "messages"), place)
+    said = field(entry, TURNS, place)
     texts: dict[str, str] = {}
     for turn in said if isinstance(said, list) else []:
         if isinstance(turn, dict):
@@ -100,11 +104,12 @@ def turns(entry: Mapping[str, Any], place: str) -> tuple[str, str]:
     return texts["human"], texts["gpt"]
 
 
-def files(entry: Mapping[str, Any], place: str) -> tuple[str, ...]:
-    """The names of an entry's pictures, clips or frames."""
-    found = field(entry, ("images", "image", "videos", "video"), place)
-    names = found if isinstance(found, list) else [found]
-    if not names or not all(isinstance(name, str) for name in names):
+def files(entry: Mapping[str, Any], place: str) -> tuple[str | bytes, ...]:
+    """An entry's pictures, clips or frames: paths, or the contents that a table holds beside or instead of them."""
+    found = field(entry, FILES, place)
+    cells = found if isinstance(found, list) else [found]
+    names: list[Any] = [(cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell for cell in cells]
+    if not names or not all(isinstance(name, str | bytes) for name in names):
         raise UniRewardError(f"{place}: pictures and clips are given by their paths, got {found!r:.200}")
     return tuple(names)
 

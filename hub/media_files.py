@@ -6,7 +6,7 @@ Of a repository only what is asked for is fetched: a picture in an archive costs
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -18,6 +18,8 @@ MAX_BYTES = 2**28
 """The largest file that is read from an archive: as much as is fetched from any address."""
 BLOCK = 2**18
 """Bytes of an archive that are fetched at a time: about a picture. (The client's 5 MB are for reading on and on.)"""
+ROWS = 16
+"""Rows of a table that are in memory at a time: they may hold their pictures."""
 UNREADABLE = (".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 """Archives that have to be read from their beginning, so that they cannot be looked into from afar."""
 
@@ -47,6 +49,18 @@ class MediaFiles:
         """A text file."""
         opened: IO[str] = self.system.open(f"{self.home}/{name}", "rt", encoding="utf-8")
         return opened
+
+    def rows(self, name: str) -> Iterator[dict[str, Any]]:
+        """The rows of a Parquet file, a few in memory at a time; `UniRewardError` where it cannot be read."""
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
+
+        with self.system.open(f"{self.home}/{name}", "rb") as file:
+            try:
+                for batch in ParquetFile(file).iter_batches(batch_size=ROWS):
+                    yield from batch.to_pylist()
+            except pa.ArrowException as error:
+                raise UniRewardError(f"{name} in {self.root!r} is no Parquet file, or cut off: {error}") from error
 
     def media(self, name: str, place: str) -> Media:
         """A picture or clip; `UniRewardError` where there is none, with what was looked into."""

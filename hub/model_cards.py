@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -82,8 +82,8 @@ class Found:
     """Rows of the table that says what it is."""
 
 
-def model_card(folder: Path, kind: ModelKind, repo: str) -> str:
-    """The README of a checkpoint that is to have the name `repo` on the Hub.
+def model_card(folder: Path, kind: ModelKind, repo: str, licence: str = "") -> str:
+    """The README of a checkpoint that is to have the name `repo`, and that licence, on the Hub.
 
     A README that is in the folder is kept: its header is completed, its snippets get the name, and results are added
     where it has none. Else the card is made from the files and from `model_facts.json`. Raises `UniRewardError` where
@@ -92,6 +92,8 @@ def model_card(folder: Path, kind: ModelKind, repo: str) -> str:
     facts, found = read_facts(folder), look(folder, kind)
     written = folder / "README.md"
     header, body = _read(written) if written.is_file() else ({}, "")
+    if licence:
+        facts, header = replace(facts, licence=licence), {**header, "license": licence}
     base = facts.base_model or _first(header.get("base_model")) or found.base_model
     if kind == "adapter" and not base:
         raise UniRewardError(

@@ -19,9 +19,10 @@ from typing import Literal, TypeAlias
 from hub.cards import on_the_hub
 from hub.connection import MANIFEST, Connection, Interrupted, State
 from hub.contents import Content, Folder, read_folder
+from hub.licences import check_licence, with_licence
 from hub.model_cards import ModelKind, model_card
 from hub.model_facts import eval_results
-from hub.validate import CARD, Kind, check
+from hub.validate import CARD, Kind, check, header
 from unireward_plugins.errors import BackendError, UniRewardError
 
 logger = logging.getLogger(__name__)
@@ -83,52 +84,74 @@ class Pushed:
 
 
 def plan_push(
-    folder: str | Path, repo: str, *, kind: Kind, private: bool = False, remove: Collection[str] = (), token: str = ""
+    folder: str | Path,
+    repo: str,
+    *,
+    kind: Kind,
+    private: bool = False,
+    licence: str = "",
+    remove: Collection[str] = (),
+    token: str = "",
 ) -> Plan:
     """Check a folder and say what pushing it would do. Nothing is sent: the repository, if there is one, is read.
 
     Arguments and errors as of `push`; where the Hub cannot be reached, the plan says so.
     """
     connection = connect(repo, kind, token)
-    contents = prepare(folder, repo, kind, connection.token, remove)
+    contents = prepare(folder, repo, kind, connection.token, remove, licence)
     try:
-        return compare(contents, connection.state(), private=private, remove=remove)
+        if licence:
+            check_licence(licence, connection.licences())
+        state = connection.state()
+        return compare(with_earlier_licence(contents, state, kind), state, private=private, remove=remove)
     except BackendError as error:
         return compare(contents, None, private=private, remove=(), unseen=str(error))
 
 
 def push(
-    folder: str | Path, repo: str, *, kind: Kind, private: bool = False, remove: Collection[str] = (), token: str = ""
+    folder: str | Path,
+    repo: str,
+    *,
+    kind: Kind,
+    private: bool = False,
+    licence: str = "",
+    remove: Collection[str] = (),
+    token: str = "",
 ) -> Pushed:
     """Make the repository `repo` (`"org/name"`) hold what `folder` holds, and return how it ended.
 
     `pairs` become a dataset; a `judge`, an `adapter` or a `pipeline` becomes a model. The repository is made where
     there is none, private if so wished; one that is there stays what it is, and a public one is refused where private
-    was wished. `remove` names files of others to delete. `token` is one of the Hub's; by default the one of `hf auth
-    login` or of HF_TOKEN.
+    was wished. `licence` is an identifier of the Hub's (`cc-by-4.0`) for the card; by default the folder's, else that
+    of an earlier push.
+    `remove` names files of others to delete. `token` is one of the Hub's; by default the one of `hf auth login` or of
+    HF_TOKEN.
 
     The repository changes in one commit, and only if nobody else's came in between: two pushes at once end as if one
     came after the other. Whatever ends a push half-way leaves the repository as it was; the same push again goes on
     with what was uploaded. Raises `UniRewardError` for a folder that is not fit to be published (`hub.validate`), a bad
-    name or token, and where writing is not allowed; `BackendError` where the Hub cannot be reached or fails.
+    name, licence or token, and where writing is not allowed; `BackendError` where the Hub cannot be reached or fails.
     """
     connection = connect(repo, kind, token)
-    contents = prepare(folder, repo, kind, connection.token, remove)
+    contents = prepare(folder, repo, kind, connection.token, remove, licence)
     done: Plan | None = None
     for wait in (*WAITS, None):
         try:
+            if licence:
+                check_licence(licence, connection.licences())
             state = connection.state()
             if state is None:
                 connection.create(private=private)
                 state = connection.state()
             if state is None:
                 raise BackendError(f"{connection.repo} was made and cannot be seen: may the token read it?")
-            plan = compare(contents, state, private=private, remove=remove)
+            wanted = with_earlier_licence(contents, state, kind)
+            plan = compare(wanted, state, private=private, remove=remove)
             if not plan.changes:
                 return Pushed(connection.url, state.commit, done or plan)
             done = plan
-            commit = write(connection, contents, plan, state, kind)
-            confirm(connection, contents, commit)
+            commit = write(connection, wanted, plan, state, kind)
+            confirm(connection, wanted, commit)
             return Pushed(connection.url, commit, plan)
         except Interrupted as error:
             if wait is None or error.wait > LONGEST_WAIT:
@@ -143,7 +166,9 @@ def connect(repo: str, kind: Kind, token: str) -> Connection:
     return Connection.to(repo, "dataset" if kind == "pairs" else "model", token)
 
 
-def prepare(folder: str | Path, repo: str, kind: Kind, token: str, remove: Collection[str] = ()) -> dict[str, Content]:
+def prepare(
+    folder: str | Path, repo: str, kind: Kind, token: str, remove: Collection[str] = (), licence: str = ""
+) -> dict[str, Content]:
     """The files to have in the repository, with a card and the manifest; `UniRewardError` where they are not fit,
     or where one of them is to be removed."""
     path = Path(folder)
@@ -151,32 +176,54 @@ def prepare(folder: str | Path, repo: str, kind: Kind, token: str, remove: Colle
         raise UniRewardError(f"{str(path)!r} is no folder: give the one that holds the {kind}")
     found = read_folder(path)
     if found.files and not found.refused:
-        texts = card_of_pairs(found, repo) if kind == "pairs" else texts_of_model(path, repo, kind)
+        texts = card_of_pairs(found, repo, licence) if kind == "pairs" else texts_of_model(path, repo, kind, licence)
         written = {name: Content(name, text.encode()) for name, text in texts.items()}
         found = Folder(path, {**found.files, **written}, {})
     check(found, kind, token=token)
-    contents = {**found.files, MANIFEST: manifest(found.files, kind)}
+    contents = {**found.files, MANIFEST: manifest(found.files, kind, licence)}
     if both := sorted(set(remove) & set(contents)):
         raise UniRewardError(f"{', '.join(both)} cannot be removed, as the folder has it, too: take it out there first")
     return contents
 
 
-def card_of_pairs(folder: Folder, repo: str) -> dict[str, str]:
-    """The folder's card with the repository's name in its example; nothing where there is none, as it would have to say
-    where the rows are."""
-    return {CARD: on_the_hub(folder.files[CARD].text(), repo)} if CARD in folder.files else {}
+def card_of_pairs(folder: Folder, repo: str, licence: str = "") -> dict[str, str]:
+    """The folder's card with the repository's name in its example, and the licence; nothing where there is none, as it
+    would have to say where the rows are."""
+    if CARD not in folder.files:
+        return {}
+    card = on_the_hub(folder.files[CARD].text(), repo)
+    return {CARD: with_licence(card, licence) if licence and is_whole(card) else card}
 
 
-def texts_of_model(folder: Path, repo: str, kind: ModelKind) -> dict[str, str]:
+def is_whole(card: str) -> bool:
+    """Whether the card's metadata can be read; where they cannot, `check` says so."""
+    try:
+        return bool(header(card))
+    except UniRewardError:
+        return False
+
+
+def texts_of_model(folder: Path, repo: str, kind: ModelKind, licence: str = "") -> dict[str, str]:
     """The card, made or completed, and the results in the form that the Hub shows beside the model."""
-    return {CARD: model_card(folder, kind, repo), **eval_results(folder)}
+    return {CARD: model_card(folder, kind, repo, licence), **eval_results(folder)}
 
 
-def manifest(files: Mapping[str, Content], kind: Kind) -> Content:
-    """The file by which a later push knows what this one put there."""
-    hashes = {name: {"sha256": file.sha256, "git": file.git} for name, file in files.items()}
+def with_earlier_licence(contents: Mapping[str, Content], state: State | None, kind: Kind) -> Mapping[str, Content]:
+    """The files with the licence that an earlier push was asked to name, where they name none themselves."""
+    if state is None or not state.licence or header(contents[CARD].text()).get("license"):
+        return contents
+    files = {name: file for name, file in contents.items() if name != MANIFEST}
+    files[CARD] = Content(CARD, with_licence(files[CARD].text(), state.licence).encode())
+    return {**files, MANIFEST: manifest(files, kind, state.licence)}
+
+
+def manifest(files: Mapping[str, Content], kind: Kind, licence: str) -> Content:
+    """The file by which a later push knows what this one put there, and which licence it was asked to name."""
     about = "Files that unireward-plugins pushed: a later push removes those that it no longer has."
-    return Content(MANIFEST, json.dumps({"about": about, "kind": kind, "files": hashes}, indent=1).encode())
+    named = {"licence": licence} if licence else {}
+    hashes = {name: {"sha256": file.sha256, "git": file.git} for name, file in files.items()}
+    said = {"about": about, "kind": kind, **named, "files": hashes}
+    return Content(MANIFEST, json.dumps(said, indent=1).encode())
 
 
 def compare(

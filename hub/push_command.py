@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hub.licences import UNKNOWN
 from unireward_plugins.cli.options import output_options
 from unireward_plugins.cli.output import Table, note, printable, show_json, show_table
 
@@ -51,29 +52,45 @@ def command_for(kind: Kind, what: str) -> click.Command:
     @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
     @click.argument("repo", metavar="ORG/NAME")
     @click.option("--private", is_flag=True, help="Make the repository private; refuse where it is public already.")
+    @click.option(
+        "--license", "licence", default="", metavar="ID", help="The licence that the card names: cc-by-4.0, mit."
+    )
     @click.option("--dry-run", is_flag=True, help="Check, show every file and the card, and send nothing.")
     @click.option(
         "--remove", multiple=True, metavar="FILE", help="Also remove this file, which somebody else put there."
     )
     @output_options
-    def run(folder: Path, repo: str, *, private: bool, dry_run: bool, remove: tuple[str, ...], as_json: bool) -> None:
+    def run(
+        folder: Path,
+        repo: str,
+        *,
+        private: bool,
+        licence: str,
+        dry_run: bool,
+        remove: tuple[str, ...],
+        as_json: bool,
+    ) -> None:
         from hub import publish
 
+        asked: Any = {"kind": kind, "private": private, "licence": licence, "remove": remove}
+
         if dry_run:
-            plan = publish.plan_push(folder, repo, kind=kind, private=private, remove=remove)
+            plan = publish.plan_push(folder, repo, **asked)
             if as_json:
                 show_json({**as_record(plan), "card": plan.card})
             else:
                 show_plan(plan)
+                show_way_to_a_licence(plan)
             return
         with bars_in_terminals_only():
-            pushed = publish.push(folder, repo, kind=kind, private=private, remove=remove)
+            pushed = publish.push(folder, repo, **asked)
         if as_json:
             show_json({"url": pushed.url, "commit": pushed.commit, **as_record(pushed.plan)})
         else:
             show_table(files_table(pushed.plan))
             for name in sorted(set(remove) - set(pushed.plan.named("remove"))):
                 note(f"{name} was not there to be removed")
+            show_way_to_a_licence(pushed.plan)
             note(f"{'pushed to' if pushed.plan.changes else 'nothing has changed at'} {pushed.url}")
 
     return click.command(kind, help=what)(run)
@@ -106,6 +123,12 @@ def as_record(plan: Plan) -> dict[str, object]:
         for entry in plan.entries
     ]
     return {"private": plan.private, "changes": plan.changes, "compared": not plan.unseen, "files": files}
+
+
+def show_way_to_a_licence(plan: Plan) -> None:
+    """How to name a licence, where the card says that there is none."""
+    if UNKNOWN in plan.card:
+        note("the card names no licence: --license ID names one")
 
 
 def show_plan(plan: Plan) -> None:

@@ -21,23 +21,33 @@ def read_rows(folder: Path) -> Any:
 def open_rows(source: str, *, split: str = "train", streaming: bool = False) -> Any:
     """One split of a folder, of what `save_to_disk` wrote, or of a dataset on the Hub, as `datasets` gives it.
 
-    What `save_to_disk` wrote of a single split is that split, whatever its name. Raises `UniRewardError` where there
-    is none.
+    Raises `UniRewardError` where there is none, with the splits that there are.
     """
     with needs_extra("reading pairs", "hub"):
-        from datasets import load_dataset, load_from_disk
+        from datasets import load_dataset
         from datasets.exceptions import DatasetGenerationError
     folder = Path(source)
     try:
-        if (folder / "state.json").is_file():
-            saved = load_from_disk(source)
-        elif (folder / "dataset_dict.json").is_file():
-            saved = load_from_disk(source)[split]
-        else:
-            return load_dataset(source, split=split, streaming=streaming)
-    except (FileNotFoundError, ValueError, KeyError, ConnectionError, DatasetGenerationError) as error:
+        if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+            saved = _saved(source, split)
+            return saved.to_iterable_dataset() if streaming else saved
+        return load_dataset(source, split=split, streaming=streaming)
+    except UniRewardError:
+        raise
+    except (FileNotFoundError, ValueError, ConnectionError, DatasetGenerationError) as error:
         raise UniRewardError(f"no pairs can be loaded from {source!r}, split {split!r}: {error}") from error
-    return saved.to_iterable_dataset() if streaming else saved
+
+
+def _saved(source: str, split: str) -> Any:
+    """A split of what `save_to_disk` wrote; a set that was never a split of anything is whichever is asked for."""
+    from datasets import DatasetDict, load_from_disk
+
+    saved = load_from_disk(source)
+    splits = saved if isinstance(saved, DatasetDict) else {str(saved.split or split): saved}
+    if split not in splits:
+        there = ", ".join(map(repr, splits))
+        raise UniRewardError(f"{source!r} has no split {split!r}; there is {there}. Say which: split=")
+    return splits[split]
 
 
 def text_of(turns: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
@@ -13,11 +14,14 @@ from hub.contents import Content, Folder
 from hub.leaks import leaks, leaks_in_notes
 from hub.model_cards import LORA, ModelKind
 from unireward_plugins.errors import UniRewardError, needs_extra
+from unireward_plugins.pairs import DROP_REASONS
 
 Kind: TypeAlias = Literal["pairs", ModelKind]
 """What a folder holds: preference data or a checkpoint."""
 
 CARD = "README.md"
+PLAN, DROPPED = "plan.json", "dropped.jsonl"
+"""What a run of `unireward pairs` begins with, and where it lists what gave no pair when it is finished."""
 SIGNS: Mapping[str, ModelKind] = {
     "model_index.json": "pipeline",
     "adapter_config.json": "adapter",
@@ -97,7 +101,9 @@ def _check_pairs(folder: Folder) -> Iterator[str]:
         if kind := next((kind for name, kind in SIGNS.items() if name in folder.files), None):
             yield f"this is no folder of pairs but of a model: unireward push {kind}"
             return
-        yield f"{CARD} is missing, which tells `datasets` where the rows are: is the run that made the folder finished?"
+        is_run = PLAN in folder.files
+        way = "the run is not finished, and the same command goes on with it" if is_run else "make it with `save_pairs`"
+        yield _no_pair(folder) or f"{CARD} is missing, which tells `datasets` where the rows are: {way}"
         return
     try:
         configs = header(folder.files[CARD].text()).get("configs")
@@ -111,6 +117,22 @@ def _check_pairs(folder: Folder) -> Iterator[str]:
         if not patterns:
             yield f"{CARD} has a config without `data_files`: a `data_dir` loads from a folder and fails on the Hub"
         yield from filter(None, (_unmatched(pattern, folder.path) for pattern in patterns))
+
+
+def _no_pair(folder: Folder) -> str:
+    """What a finished run of `unireward pairs` says that found no pair; nothing of any other folder."""
+    if DROPPED not in folder.files or any(name.endswith(".parquet") for name in folder.files):
+        return ""
+    try:
+        lines = [json.loads(line) for line in folder.files[DROPPED].text().splitlines()]
+        reasons = Counter(DROP_REASONS[line["reason"]] for line in lines if line["of"] == "prompt")
+    except (ValueError, KeyError, TypeError):
+        return ""
+    told = "; ".join(f"{number:,} x {reason}" for reason, number in reasons.most_common())
+    return (
+        f"{DROPPED} says of each prompt why it gave no pair ({told}): the run is finished, and there is nothing to "
+        "publish. Make another with more candidates or other prompts (--candidates, --prompts), or ask another judge"
+    )
 
 
 def _unmatched(pattern: str, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sysconfig
 import venv
@@ -18,6 +19,7 @@ from PIL import Image
 from hub import save_pairs
 from tests.hub.hub_server import HubServer
 from tests.hub.hub_storage import User
+from tests.hub.unfit import CARD, safetensors, write
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
 
@@ -108,3 +110,53 @@ def pairs_of(colours: tuple[str, ...], folder: Path) -> Path:
     black = Media.of(Image.new("RGB", (6, 4), "black"))
     made = [Pair(f"a {one} flag", Media.of(Image.new("RGB", (6, 4), one)), black, 0.9, 0.25) for one in colours]
     return save_pairs(made, folder, judge="shapes", rubric="shapes.image_gen.point")
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Path:
+    """A folder of a judge that is fit to be published."""
+    return write(
+        tmp_path / "judge",
+        {
+            "README.md": CARD,
+            "config.json": '{"model_type": "qwen3_vl", "eos_token_id": 2}',
+            "tokenizer_config.json": '{"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}',
+            "tokenizer.json": '{"vocab": {"/home/user": 1, "password": 151643}}',
+            "processor_config.json": "{}",
+            "model.safetensors": safetensors(),
+        },
+    )
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A folder of an adapter that is."""
+    settings = {"peft_type": "LORA", "base_model_name_or_path": "org/base"}
+    return write(
+        tmp_path / "adapter",
+        {
+            "README.md": CARD,
+            "adapter_config.json": json.dumps(settings),
+            "adapter_model.safetensors": safetensors(),
+        },
+    )
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """A folder of a diffusers pipeline that is."""
+    parts: dict[str, Any] = {
+        "_class_name": "SomePipeline",
+        "unet": ["diffusers", "UNet"],
+        "safety_checker": [None, None],
+    }
+    return write(
+        tmp_path / "pipeline",
+        {
+            "README.md": CARD,
+            "model_index.json": json.dumps(parts | {"scheduler": ["diffusers", "DDIM"]}),
+            "unet/config.json": "{}",
+            "unet/diffusion_pytorch_model.safetensors": safetensors(),
+            "scheduler/scheduler_config.json": "{}",
+        },
+    )

@@ -115,6 +115,12 @@ def check_card(site: Site, request: Request, user: User | None) -> Answer:
     return answer({"errors": [], "warnings": []})
 
 
+def tags(site: Site, request: Request, user: User | None) -> Answer:
+    """Some of what the Hub lists; its licences go on."""
+    known = [{"type": "license", "id": f"license:{name}", "label": name} for name in ("mit", "apache-2.0", "cc-by-4.0")]
+    return answer({"license": known, "task_categories": []})
+
+
 def info(site: Site, request: Request, user: User | None, *, kind: Kind, name: str, revision: str = "") -> Answer:
     repository = site.storage.readable(kind, name, user)
     commit = repository.at(revision or "main")
@@ -265,6 +271,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("POST", "/api/repos/create", create),
     ("DELETE", "/api/repos/delete", delete),
     ("POST", "/api/validate-yaml", check_card),
+    ("GET", "/api/datasets-tags-by-type", tags),
     ("GET", "/api/(?P<kind>models|datasets)", every),
     ("GET", _REPO, info),
     ("GET", f"{_REPO}/revision/{_REVISION}", info),

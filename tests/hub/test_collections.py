@@ -15,8 +15,8 @@ from huggingface_hub import HfApi
 from PIL import Image
 
 import hub
+from hub.catalogue import collections, find
 from hub.clips import write_clip
-from hub.collections import collections, find
 from hub.media_files import MediaFiles
 from tests.hub.hub_server import HubServer
 from tests.hub.hub_storage import User
@@ -196,8 +196,12 @@ def test_another_layout_is_said_with_what_was_found(tmp_path: Path) -> None:
     (tmp_path / "train-00000.parquet").touch()
     with pytest.raises(UniRewardError, match=r"layout of HPD is not known: the file train_data\.json .*train-00000"):
         list(hub.load("HPD", folder=tmp_path))
-    with pytest.raises(UniRewardError, match="layout of UnifiedReward-Flex-SFT-90K is not known: a JSON file"):
-        list(hub.load("UnifiedReward-Flex-SFT-90K", folder=tmp_path))
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "data.arrow").touch()
+    with pytest.raises(
+        UniRewardError, match=r"layout of UnifiedReward-Flex-SFT-90K is not known: .*data\.arrow.*columns="
+    ):
+        list(hub.load("UnifiedReward-Flex-SFT-90K", folder=tmp_path / "shards"))
     (tmp_path / "train_data.json").write_text('[{"question": "?", "winner": 1}]')
     with pytest.raises(
         UniRewardError, match=r"HPD, train_data\.json, entry 0 has no field 'conversations'.*'question'"

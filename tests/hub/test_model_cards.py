@@ -142,7 +142,7 @@ def test_an_adapter_names_its_base(tmp_path: Path) -> None:
 
 def test_the_card_of_a_training_run_goes_to_the_hub_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "pytorch_lora_weights.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
-    use = dpo_card.LORA.format(pipeline="stabilityai/sdxl-turbo", more="")
+    use = dpo_card.LORA.format(pipeline="stabilityai/sdxl-turbo", more="", where="")
     (tmp_path / "README.md").write_text(f"---\nbase_model: stabilityai/sdxl-turbo\n---\n\n{use}\n")
     card = ModelCard(model_card(tmp_path, "adapter", "me/aligned"))
     assert card.data.base_model == "stabilityai/sdxl-turbo"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard, parse_eval_result_entries
 
+from hub.licences import UNKNOWN
 from hub.model_facts import Evaluation, ModelFacts, save_facts
 from tests.hub.conftest import TOKEN
 from tests.hub.hub_server import Fault, HubServer
@@ -54,6 +55,36 @@ def test_programs_get_json(server: HubServer, pairs: Path, capsys: pytest.Captur
     assert pushed["files"] == planned["files"]
 
 
+def test_a_licence_is_named_when_pushing_and_must_be_one_that_the_hub_knows(
+    server: HubServer, pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--dry-run")
+    assert (code, "license:" in out, UNKNOWN in out, "--license ID names one" in err) == (0, False, True, True)
+    for dry in ("--dry-run", ""):
+        code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--license", "CC BY 4.0", *filter(None, [dry]))
+        assert (code, "no licence 'CC BY 4.0'; did you mean cc-by-4.0" in err) == (2, True)
+    assert not server.storage.repositories
+    before = (pairs / "README.md").read_text()
+    assert run(capsys, "push", "pairs", pairs, "org/pairs", "--license", "cc-by-4.0")[0] == 0
+    card = DatasetCard.load("org/pairs", ignore_metadata_errors=False)
+    assert card.data.license == "cc-by-4.0"
+    assert card.data.to_dict()["configs"] == DatasetCard(before).data.to_dict()["configs"]
+    assert "Licence: `cc-by-4.0`." in card.text
+    assert UNKNOWN not in card.text
+    assert (pairs / "README.md").read_text() == before
+    code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--license", "cc-by-4.0")
+    assert (code, "nothing has changed" in err) == (0, True)
+    code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs")
+    assert (code, "nothing has changed" in err) == (0, True), "what was named once stays named"
+    (pairs / "README.md").write_text(before.replace("---\n", "---\nlicense: apache-2.0\n", 1))
+    code, out, _ = run(capsys, "push", "pairs", pairs, "org/pairs", "--dry-run")
+    assert (code, "license: apache-2.0" in out, "license: cc-by-4.0" in out) == (0, True, False), "the folder's counts"
+    (pairs / "README.md").write_text(before)
+    server.fault = Fault("drop_before", times=inf, at="tags-by-type")
+    code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--license", "mit")
+    assert (code, "asking for the licences of org/pairs failed" in err) == (3, True)
+
+
 def test_models_go_to_model_repositories_with_a_card(
     server: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +94,10 @@ def test_models_go_to_model_repositories_with_a_card(
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     (folder / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     save_facts(folder, ModelFacts(licence="mit", evaluations=[Evaluation("org/bench", "image pairs", 0.75)]))
+    code, out, err = run(
+        capsys, "push", "adapter", folder, "org/adapter", "--license", "apache-2.0", "--dry-run", "--json"
+    )
+    assert (code, ModelCard(json.loads(out)["card"]).data.license) == (0, "apache-2.0")
     code, out, err = run(capsys, "push", "adapter", folder, "org/adapter")
     assert code == 0, err
     assert "README.md\tnew\t" in out

@@ -13,6 +13,7 @@ from PIL import Image
 
 from hub import save_pairs
 from hub.clips import write_clip
+from hub.stored_rows import open_rows
 from hub.upstream import read_upstream, write_upstream
 from unireward_plugins.cli import main
 from unireward_plugins.errors import UniRewardError
@@ -49,7 +50,7 @@ def test_pictures_go_to_json_and_come_back_to_the_pixel(tmp_path: Path) -> None:
 
 
 def test_what_save_to_disk_wrote_is_a_folder_of_pairs_too(tmp_path: Path) -> None:
-    from datasets import DatasetDict, load_dataset
+    from datasets import Dataset, DatasetDict, load_dataset
 
     folder = save_pairs(PICTURES, tmp_path / "pairs", judge="x")
     rows = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
@@ -57,6 +58,12 @@ def test_what_save_to_disk_wrote_is_a_folder_of_pairs_too(tmp_path: Path) -> Non
     DatasetDict({"train": rows}).save_to_disk(tmp_path / "splits")
     for name in ("saved", "splits"):
         assert read_upstream(write_upstream(tmp_path / name, tmp_path / f"{name}-up")).pairs == tuple(PICTURES)
+    for name in ("saved", "splits"):
+        with pytest.raises(UniRewardError, match=r"has no split 'test'; there is 'train'\. Say which: split="):
+            open_rows(str(tmp_path / name), split="test")
+        assert open_rows(str(tmp_path / name), split="train").num_rows == len(PICTURES)
+    Dataset.from_dict({"prompt": ["of no split"]}).save_to_disk(tmp_path / "plain")
+    assert open_rows(str(tmp_path / "plain"), split="test")["prompt"] == ["of no split"]
 
 
 @pytest.mark.parametrize("size", [(16, 8), (15, 9)])

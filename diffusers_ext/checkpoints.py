@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from unireward_plugins.errors import UniRewardError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEPT = 2
 """How many checkpoints are kept, the newest."""
@@ -54,6 +56,15 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
+def left_behind(output: Path, steps: int) -> str:
+    """What a run of so many steps that is interrupted now leaves in its folder, and the way on, in one line."""
+    done = max((line["step"] for line in read_log(output / "log.jsonl")), default=0)
+    where = f"interrupted after step {done} of {steps}" if done else "interrupted before the first step was done"
+    if there := checkpoints(output / "checkpoints"):
+        return f"{where}; the last checkpoint is at step {step_of(there[-1])}, and the same command goes on from there"
+    return f"{where}; there is no checkpoint yet, and the same command begins anew with the latents that are cached"
+
+
 def keep_only_lora(accelerator: Any, denoiser: Any) -> None:
     """From now on checkpoints hold the LoRA of the denoiser and not its frozen weights.
 
@@ -84,10 +95,11 @@ def replace_folder(draft: Path, target: Path) -> None:
     draft.rename(target)
 
 
-def check_same_run(file: Path, run: Mapping[str, Any]) -> None:
+def check_same_run(file: Path, run: Mapping[str, Any], *, options: Collection[str] = ()) -> None:
     """Note what decides a run's course in a file, or make sure that it is what is noted there.
 
-    `UniRewardError` names what differs: a run must not go on under other settings unnoticed.
+    `UniRewardError` names what differs, and how to go on as it was begun where all of that are `options` of the
+    command: a run must not go on under other settings unnoticed.
     """
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +110,17 @@ def check_same_run(file: Path, run: Mapping[str, Any]) -> None:
     differ = [name for name in {**known, **given} if known.get(name) != given.get(name)]
     if differ:
         listed = "; ".join(f"{name} was {known.get(name)!r} and is {given.get(name)!r}" for name in differ)
-        raise UniRewardError(f"{file.parent} holds a run with other settings: {listed}. Choose another output folder")
+        way_back = ""
+        if all(name in options and name in known for name in differ):
+            way_back = ", or go on as it was begun: " + " ".join(f"--{name} {_typed(known[name])}" for name in differ)
+        raise UniRewardError(
+            f"{file.parent} holds a run with other settings: {listed}. Choose another output folder{way_back}"
+        )
+
+
+def _typed(value: Any) -> str:
+    """A setting as it is typed in a shell."""
+    return shlex.quote(value if isinstance(value, str) else json.dumps(value))
 
 
 def cut_log(file: Path, step: int) -> list[dict[str, Any]]:

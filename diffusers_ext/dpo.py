@@ -40,7 +40,7 @@ from diffusers_ext.losses import (
 )
 from diffusers_ext.memory import described
 from diffusers_ext.preferences import read_preferences
-from diffusers_ext.training_setup import accelerator_for, adapter_with_cache, check_same_run, pair_weights
+from diffusers_ext.training_setup import accelerator_for, adapter_with_cache, cautions, check_same_run, pair_weights
 from diffusers_ext.winner_watch import WinnerWatch
 from unireward_plugins.errors import UniRewardError
 
@@ -74,6 +74,8 @@ class DPOTrainer:
         self.pairs_a_step = config.batch_size * config.accumulation * self.accelerator.num_processes
         self.folder = training_pipeline.local_folder(config.pipeline)
         training_pipeline.check_stored_call(self.folder, config.call)
+        for caution in cautions(config, self.preferences, pairs_a_step=self.pairs_a_step):
+            self.log.warn(caution)
         if config.resolution is None:
             self.config = config = replace(config, resolution=training_pipeline.own_resolution(self.folder))
         check_same_run(
@@ -105,7 +107,13 @@ class DPOTrainer:
 
     def train(self) -> Path:
         """Train to the last step, from the newest checkpoint on; the folder with the result."""
-        first = self.resume()
+        first, steps = self.resume(), self.config.steps
+        if first:
+            self.log.say(
+                f"goes on from step {first} of {steps}"
+                if first < steps
+                else f"nothing is left to train: the last checkpoint is at step {first}, and steps is {steps}"
+            )
         self.log.say(
             f"{self.preferences_line}\nresolution: {self.config.resolution}\nmemory: {described(self.model.memory)}"
         )
@@ -116,7 +124,7 @@ class DPOTrainer:
         if first == 0:
             self.evaluate(0)
         began = time.monotonic()
-        for step in range(first, self.config.steps):
+        for step in range(first, steps):
             values = self.step(step)
             self.log.add(step + 1, values, (time.monotonic() - began) / (step + 1 - first))
             if self._is_due(self.config.evaluate_every, step + 1):

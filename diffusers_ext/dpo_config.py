@@ -20,6 +20,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from unireward_plugins.errors import UniRewardError
 
+TRACKERS = ("aim", "all", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
+"""The trackers of accelerate (its `LOGGER_TYPE_TO_CLASS`), named as their packages are; `all`: those installed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPOConfig:
@@ -125,7 +128,7 @@ class DPOConfig:
     call: dict[str, Any] = field(default_factory=dict)
     """Arguments of the pipeline's call for the samples: `{num_inference_steps: 4, guidance_scale: 0.0}`."""
     trackers: tuple[str, ...] = ()
-    """Trackers of accelerate: `tensorboard`, `wandb`."""
+    """Trackers of accelerate, their packages installed: `tensorboard`, `wandb`, `mlflow` and others."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -149,6 +152,10 @@ class DPOConfig:
             if name not in keywords or name == "baseline":
                 own = ", ".join(one for one in keywords if one != "baseline") or "none"
                 raise UniRewardError(f"loss {self.loss!r} has no option {name!r}; it has {own}")
+        for name in self.trackers:
+            if name not in TRACKERS:
+                near = _nearest(name, TRACKERS)
+                raise UniRewardError(f"there is no tracker {name!r}.{near} There are {', '.join(TRACKERS)}")
         if self.auto_beta is not None and not LOSSES[self.loss].needs_reference:
             raise UniRewardError(
                 f"auto_beta goes by the margin over a reference, which loss {self.loss!r} does not have"

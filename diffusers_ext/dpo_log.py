@@ -50,7 +50,7 @@ class RunLog:
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         checkpoints.add_line(self.file, {"step": step, **finite})
         if warning := self.watch.update(values):
-            logger.warning("step %d: %s", step, warning)
+            self.warn(f"step {step}: {warning}")
         left = timedelta(seconds=round(seconds * (self.steps - step)))
         shown = [f"{name} {values[name]:.4g}" for name in SHOWN if name in values]
         self.say(f"step {step}/{self.steps}: {', '.join(shown)}; {seconds:.2f} s a step, {left} left")
@@ -59,6 +59,11 @@ class RunLog:
         """Show a line in the terminal."""
         if self.accelerator.is_main_process:
             print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Warn of something, once for all processes."""
+        if self.accelerator.is_main_process:
+            logger.warning("warning: %s", text)
 
     def cached(self, done: int, total: int) -> None:
         """Show how many files of the cache are done."""

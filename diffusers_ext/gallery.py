@@ -61,17 +61,15 @@ def write_gallery(folder: Path, built: Built, plan: Plan) -> None:
 
 def numbers(built: Built, margins: Sequence[float]) -> str:
     """What came out, in four numbers."""
-    told = {
-        f"{built.prompts:,}": "prompts",
-        f"{built.pairs:,}": "pairs: " + f"{built.pairs / built.prompts:.0%} of the prompts gave one",
-        f"{fmean(margins):.3f}"
-        if margins
-        else "\N{EN DASH}": "mean margin between chosen and rejected, on a scale of 0 to 1",
-        f"{sum(built.left_out.values()):,}": "single candidates and comparisons that did not count",
-    }
+    margin = f"{fmean(margins):.3f}" if margins else "\N{EN DASH}"
+    told = (
+        (f"{built.prompts:,}", "prompts"),
+        (f"{built.pairs:,}", f"pairs: {built.pairs / built.prompts:.0%} of the prompts gave one"),
+        (margin, "mean margin between chosen and rejected, on a scale of 0 to 1"),
+        (f"{sum(built.left_out.values()):,}", "single candidates and comparisons that did not count"),
+    )
     return "\n".join(
-        f'<div class="number"><b>{escape(number)}</b><span>{escape(meaning)}</span></div>'
-        for number, meaning in told.items()
+        f'<div class="number"><b>{escape(number)}</b><span>{escape(meaning)}</span></div>' for number, meaning in told
     )
 
 
@@ -111,7 +109,8 @@ def score_line(record: Record) -> str:
     roles = {record["chosen"]: "good", record["rejected"]: "bad"}
     scored = [(index, one["score"]) for index, one in enumerate(record["candidates"]) if one["score"] is not None]
     dots = "".join(
-        f'<circle class="{roles.get(index, "")}" cx="{20 + 280 * score:.1f}" cy="9" r="{6 if index in roles else 4}"/>'
+        f'<circle class="{roles.get(index, "")}" cx="{20 + 280 * score:.1f}" cy="9" r="{6 if index in roles else 4}">'
+        f"<title>candidate {index}: {score:.3f}</title></circle>"
         for index, score in sorted(scored, key=lambda one: one[0] in roles)
     )
     return (

@@ -182,6 +182,17 @@ def bucket_of(aspect: float, resolution: int | Size) -> Size:
     return min(fitting, key=lambda size: (abs(math.log(size[1] / size[0] / aspect)), -size[0] * size[1]))
 
 
+def aspect_of(pair: tuple[Media, Media]) -> float:
+    """Width / height of a pair: the geometric mean of its two."""
+    return math.sqrt(math.prod(wide / high for high, wide in map(size_of, pair)))
+
+
+def size_of(media: Media) -> Size:
+    """The height and width of a picture, or of a clip's first frame."""
+    wide, high = (media.pil() if media.kind == "image" else frames_of(media)[0].pil()).size
+    return high, wide
+
+
 def pixels_of(media: Media, size: Size, *, frames: int | None = None, flip: bool = False) -> Tensor:
     """A picture `(3, height, width)`, or a clip `(frames, 3, height, width)`, in -1..1.
 
@@ -216,7 +227,7 @@ def _latents(plan: Plan, adapter: Adapter, number: int) -> Iterator[tuple[str, T
         if (pair[0].kind == "video") != adapter.is_video:
             wanted = "clips" if adapter.is_video else "pictures"
             raise UniRewardError(f"pair {index} is no pair of {wanted}, which {type(adapter).__name__} is trained with")
-        size = bucket_of(_aspect(pair), plan.resolution)
+        size = bucket_of(aspect_of(pair), plan.resolution)
         views = [[pixels_of(media, size, frames=plan.frames, flip=flip) for media in pair] for flip in plan.flips]
         if len({view.shape for view in views[0]}) > 1:
             lengths = " and ".join(str(len(view)) for view in views[0])
@@ -235,12 +246,6 @@ def _embeddings(plan: Plan, adapter: Adapter, number: int) -> Iterator[tuple[str
         for name, rows in conditions.items():
             for index, row in zip(some, rows, strict=True):
                 yield f"{index}.{name}", row.contiguous().cpu().clone()
-
-
-def _aspect(pair: tuple[Media, Media]) -> float:
-    """Width / height of a pair: the geometric mean of its two."""
-    sizes = [(media.pil() if media.kind == "image" else frames_of(media)[0].pil()).size for media in pair]
-    return math.sqrt(math.prod(wide / high for wide, high in sizes))
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Any
 
 import click
 
+from diffusers_ext.checkpoints import left_behind
 from diffusers_ext.dpo_config import DPOConfig, config_from, descriptions, read_settings
+from unireward_plugins.cli import BAD_INPUT, INTERRUPTED, MISSING_EXTRA, UNREACHABLE
 from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 
 HELP = """Train a diffusers pipeline on preference pairs.
 
 Settings come from --config, a YAML file or the name of one that is shipped, and from the options below, which count
 for more. A value is written as in YAML: --resolution '[320, 512]', --call '{num_inference_steps: 4}'. A run that was
-stopped goes on where it was when the same command is given again.
+stopped goes on from its last checkpoint when the same command is given again. Exit codes are those of `unireward`.
 
 \b
 accelerate launch -m diffusers_ext.train_dpo --config sdxl-turbo.yaml --pairs pairs --output aligned
@@ -41,16 +46,31 @@ TEXTS = frozenset({"pipeline", "pairs", "output", "denoiser", "split", "cache", 
 """Settings that are texts, whatever they look like."""
 
 
+ENDINGS: Mapping[type[Exception], int] = {
+    UniRewardError: BAD_INPUT,
+    OSError: BAD_INPUT,
+    BackendError: UNREACHABLE,
+    MissingExtra: MISSING_EXTRA,
+}
+"""What ends with a message and no trace, and with which exit code: that of the `unireward` command."""
+
+
 def main(config: str | None, **given: str | None) -> None:
-    """Train as the options say; bad input and failed loading end with a message and no trace."""
+    """Train as the options say; what is in `ENDINGS` and an interruption end with a message and no trace."""
+    settings: DPOConfig | None = None
     try:
         settings = config_of(config, {name: value for name, value in given.items() if value is not None})
         from diffusers_ext.dpo import DPOTrainer
 
         trainer = DPOTrainer(settings)
         folder = trainer.train()
-    except (UniRewardError, BackendError, MissingExtra) as error:
-        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        if settings is not None and os.environ.get("RANK", "0") == "0":
+            click.echo(left_behind(Path(settings.output), settings.steps), err=True)
+        sys.exit(INTERRUPTED)
+    except tuple(ENDINGS) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(next(code for kind, code in ENDINGS.items() if isinstance(error, kind)))
     if trainer.accelerator.is_main_process:
         click.echo(folder)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from diffusers_ext import checkpoints, training_pipeline
 from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.families.adapter import Adapter
-from diffusers_ext.latents import Cache, fill_cache, plan_cache
+from diffusers_ext.latents import Cache, Size, aspect_of, bucket_of, fill_cache, plan_cache, size_of
 from diffusers_ext.losses import gap_weights
 from diffusers_ext.noise import Diffusion, sdxl_turbo
 from diffusers_ext.preferences import Preferences
 from diffusers_ext.training_sharded import check_launch, prepare_fsdp
-from unireward_plugins.errors import UniRewardError, needs_extra
+from unireward_plugins.errors import MissingExtra, UniRewardError, needs_extra
 
 FREE = frozenset(
     {"pairs", "output", "split", "cache", "checkpoint_every", "trackers", "evaluate_every", "compile"}
@@ -27,11 +27,24 @@ FREE = frozenset(
 """Settings that a run may be continued with others of: they do not change its course. Of batch size, accumulation and
 processes the product counts, and of the pairs their content."""
 
+LOOKED_AT = 16
+"""How many pairs at most, spread evenly over all, have their size looked at before a training."""
+ENLARGED = 1.1
+"""Pairs of an uncommon aspect are scaled up by up to this to fill their bucket; that is no cause for a warning."""
+
 
 def accelerator_for(config: DPOConfig) -> Any:
-    """Accelerate's accelerator; `UniRewardError` where it would train otherwise than asked or could not sample."""
+    """Accelerate's accelerator; `UniRewardError` where it would train otherwise than asked or could not sample.
+
+    `MissingExtra` where the package of a tracker is not installed, which accelerate would leave out without a word.
+    """
     with needs_extra("training", "diffusers"):
         from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+        from accelerate.tracking import get_available_trackers
+    there = {"all", *map(str, get_available_trackers())}
+    if missing := [name for name in config.trackers if name not in there]:
+        listed = " ".join(missing)
+        raise MissingExtra(f"trackers need packages that are not installed. Install them with: pip install {listed}")
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         gradient_accumulation_steps=config.accumulation,
@@ -64,8 +77,41 @@ def check_same_run(config: DPOConfig, file: Path, accelerator: Any, *, pairs_a_s
     if config.schedule == "constant":
         settings.pop("steps")
     if accelerator.is_main_process:
-        checkpoints.check_same_run(file, {**settings, "pairs_a_step": pairs_a_step, "pairs_digest": pairs})
+        run = {**settings, "pairs_a_step": pairs_a_step, "pairs_digest": pairs}
+        checkpoints.check_same_run(file, run, options=settings)
     accelerator.wait_for_everyone()
+
+
+def cautions(config: DPOConfig, preferences: Preferences, *, pairs_a_step: int) -> Iterator[str]:
+    """What is worth a warning before a training: settings that can be followed and hardly are what was wanted.
+
+    The configuration is as the user gave it: only a resolution that was named is compared with the pairs.
+    """
+    if config.resolution is not None:
+        yield from _enlarged(preferences, config.resolution)
+    if len(preferences) < pairs_a_step:
+        yield (
+            f"a step takes {pairs_a_step} pairs and there are {len(preferences)}: each comes up "
+            f"{pairs_a_step / len(preferences):.1f} times in every step, under another noise each time. Make more "
+            f"pairs, or make batch_size x accumulation x processes at most {len(preferences)}"
+        )
+
+
+def _enlarged(preferences: Preferences, resolution: int | Size) -> Iterator[str]:
+    """What to say where pixels are scaled up, by a look at some pairs."""
+    looked = range(0, len(preferences), -(-len(preferences) // LOOKED_AT))
+    worst, size, target = 0.0, (0, 0), (0, 0)
+    for pair in map(preferences.pair, looked):
+        bucket = bucket_of(aspect_of(pair), resolution)
+        for high, wide in map(size_of, pair):
+            found = (max(bucket[0] / high, bucket[1] / wide), (high, wide), bucket)
+            worst, size, target = max((worst, size, target), found)
+    if worst > ENLARGED:
+        yield (
+            f"pairs are smaller than the resolution {resolution}: of {len(looked)} that were looked at, the smallest "
+            f"is {size[1]} x {size[0]} pixels (width x height) and is scaled up to {target[1]} x {target[0]}, which "
+            "adds blur and no detail. Give a resolution no larger than the pairs, or make larger pairs"
+        )
 
 
 def weight_dtype(accelerator: Any) -> torch.dtype:

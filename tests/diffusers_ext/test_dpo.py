@@ -6,12 +6,14 @@ import json
 import logging
 import math
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState, GradientState
-from click.testing import CliRunner
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from click.testing import CliRunner, Result
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from PIL.Image import fromarray
@@ -29,14 +32,16 @@ from torch._dynamo.utils import counters
 
 from diffusers_ext import checkpoints, draws, training_pipeline
 from diffusers_ext.dpo import DPOTrainer, WinnerWatch
-from diffusers_ext.dpo_config import DPOConfig, config_from, descriptions, read_settings
+from diffusers_ext.dpo_config import TRACKERS, DPOConfig, config_from, descriptions, read_settings
 from diffusers_ext.families.adapter import Adapter
 from diffusers_ext.losses import LOSSES
 from diffusers_ext.memory import memory_need
 from diffusers_ext.train_dpo import command, config_of
+from diffusers_ext.training_setup import cautions
 from hub import save_pairs
 from tests.diffusers_ext.tiny_pipelines import clip_pipeline, picture_pipeline, text_to_video_pipeline
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.cli import main as unireward
+from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
 from unireward_plugins.types import Case, Verdict
@@ -357,9 +362,73 @@ def test_a_run_does_not_go_on_under_other_settings(make: Make) -> None:
     make(beta=5000)
     with pytest.raises(UniRewardError, match=r"other settings: beta was 5000.0 and is 500.0. Choose another output"):
         make(beta=500)
-    with pytest.raises(UniRewardError, match="pairs_a_step was 2 and is 4"):
+    with pytest.raises(UniRewardError, match=r"pairs_a_step was 2 and is 4. Choose another output folder$"):
         make(beta=5000, batch_size=4)
     make(beta=5000, batch_size=1, accumulation=2, steps=9)
+
+
+def test_a_run_from_before_says_with_which_options_it_goes_on(tmp_path: Path) -> None:
+    """As a run that was begun when 512 pixels were the default, and goes on where the pipeline's own size is."""
+    begun = {"resolution": 512, "call": {"guidance_scale": 1.0}, "seed": 0}
+    file = tmp_path / "run.json"
+    checkpoints.check_same_run(file, begun)
+    now = {**begun, "resolution": 64, "call": {}}
+    with pytest.raises(UniRewardError) as raised:
+        checkpoints.check_same_run(file, now, options=now)
+    assert "resolution was 512 and is 64" in str(raised.value)
+    said = str(raised.value).partition("or go on as it was begun: ")[2]
+    options = dict(zip(*[iter(shlex.split(said))] * 2, strict=True))
+    config = config_of(None, {"pipeline": "p", "output": "o", **{k.strip("-"): v for k, v in options.items()}})
+    assert (config.resolution, config.call) == (512, {"guidance_scale": 1.0})
+
+
+def test_an_interrupted_run_says_where_it_is_and_goes_on_from_there(
+    make: Make, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make()  # the cache
+    forget_accelerate()
+    words = [
+        "--pipeline",
+        data / "sd",
+        "--pairs",
+        data / "pairs",
+        "--output",
+        tmp_path / "o",
+        "--cache",
+        data / "cache",
+    ]
+    words += ["--resolution", "32", "--batch_size", "2", "--lora_rank", "2", "--mixed_precision", "no"]
+    words += ["--steps", "4", "--checkpoint_every", "2"]
+
+    def run() -> Result:
+        forget_accelerate()
+        return CliRunner().invoke(command, [str(word) for word in words])
+
+    step = DPOTrainer.step
+    for stop, told in (
+        (0, "interrupted before the first step was done; there is no checkpoint yet, and the same command begins anew"),
+        (1, "interrupted after step 1 of 4; there is no checkpoint yet"),
+        (3, "interrupted after step 3 of 4; the last checkpoint is at step 2, and the same command goes on from there"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                DPOTrainer, "step", lambda self, number, stop=stop: _pressed(number == stop, step, self, number)
+            )
+            done = run()
+        assert done.exit_code == 130
+        assert done.stderr.splitlines()[-1].startswith(told)
+    done = run()
+    assert done.exit_code == 0
+    assert "goes on from step 2 of 4\n" in done.stderr
+    assert [line["step"] for line in checkpoints.read_log(tmp_path / "o" / "log.jsonl")] == [1, 2, 3, 4]
+    assert "nothing is left to train: the last checkpoint is at step 4, and steps is 4\n" in run().stderr
+
+
+def _pressed(now: bool, step: Callable[..., Any], *arguments: Any) -> Any:
+    """A step, or Ctrl-C where it would be."""
+    if now:
+        signal.raise_signal(signal.SIGINT)
+    return step(*arguments)
 
 
 # Evaluation
@@ -473,6 +542,36 @@ def test_the_warning_comes_from_a_run(make: Make, caplog: pytest.LogCaptureFixtu
     assert "step 10: for 10 steps the model has predicted the winners worse" in caplog.text
 
 
+def test_pairs_that_are_too_small_or_too_few_are_warned_of(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    make("fine")
+    assert not caplog.messages
+    trainer = make("odd", resolution=64, batch_size=8, cache=None)
+    small, few = caplog.messages
+    assert "smaller than the resolution 64: of 7 that were looked at, the smallest is 32 x 32 pixels" in small
+    assert "scaled up to 64 x 64" in small
+    assert "a step takes 8 pairs and there are 7: each comes up 1.1 times in every step" in few
+    assert len(trainer.batch(0, 0).weights) == 8
+    caplog.clear()
+    config, preferences = DPOConfig(pipeline="p", output="o", resolution=(24, 40)), trainer.preferences
+    (wide,) = cautions(config, preferences, pairs_a_step=7)
+    assert "scaled up to 40 x 24" in wide
+    assert not [*cautions(replace(config, resolution=None), preferences, pairs_a_step=7)]
+    assert not [*cautions(replace(config, resolution=(32, 34)), preferences, pairs_a_step=7)]
+
+
+def test_a_tracker_whose_package_is_missing_is_named(make: Make) -> None:
+    there = {str(one) for one in get_available_trackers()}
+    missing = next((name for name in TRACKERS if name not in {"all", *there}), None)
+    if missing is None:
+        pytest.skip("every tracker of accelerate is installed")
+    with pytest.raises(MissingExtra, match=f"trackers need packages .*: pip install {missing}$"):
+        make(trackers=[missing])
+
+
+def test_trackers_are_those_of_accelerate() -> None:
+    assert set(TRACKERS) == {"all", *LOGGER_TYPE_TO_CLASS}
+
+
 def test_a_loss_that_is_no_number_ends_the_run(make: Make) -> None:
     trainer = make()
     with torch.no_grad():
@@ -580,6 +679,7 @@ def test_yaml_command_line_and_python_give_the_same(tmp_path: Path) -> None:
         ({"resolution": [1, 2, 3]}, r"must be a whole number or two of them, .* or nothing, got \[1, 2, 3\]"),
         ({"loss": "diffusion_dp"}, r"there is no loss 'diffusion_dp'. Did you mean 'diffusion_dpo'\?"),
         ({"schedule": "cos"}, r"must be one of constant, linear, cosine, got 'cos'. Did you mean 'cosine'\?"),
+        ({"trackers": ["tensorbord"]}, r"no tracker 'tensorbord'. Did you mean 'tensorboard'\? There are .*, wandb$"),
         ({"trackers": 1}, r"trackers must be a list of texts, as in \[one, two\], got 1$"),
         ({"call": "fast"}, r"call must be values by name, as in \{name: 4\}, got 'fast'$"),
         ({"caption_dropout": 2}, r"caption_dropout must be from 0 to 1, got 2.0"),
@@ -729,7 +829,31 @@ def test_the_command_ends_with_a_message_where_settings_are_wrong(tmp_path: Path
     assert "No such option" in done.stderr
     assert "--beta" in done.stderr
     done = subprocess.run([*words, "--beta", "high"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "Error: beta must be a number or nothing, got 'high'\n")
+    assert (done.returncode, done.stderr) == (2, "Error: beta must be a number or nothing, got 'high'\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UniRewardError("the loss is nan"), 2),
+        (FileNotFoundError(2, "No such file", "pairs"), 2),
+        (BackendError("the judge cannot be reached"), 3),
+        (MissingExtra("pip install 'unireward-plugins[diffusers]'"), 4),
+    ],
+)
+def test_errors_have_the_exit_codes_of_unireward(
+    error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training itself is cut out: any of these may come from anywhere in it."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(DPOTrainer, "__init__", fail)
+    done = CliRunner().invoke(command, ["--pipeline", "shapes", "--output", str(tmp_path)])
+    assert (done.exit_code, done.stderr) == (code, f"Error: {error}\n")
+    monkeypatch.setattr("unireward_plugins.cli.score.score.callback", fail)
+    assert unireward(["score", "--judge", "shapes", "--prompt", "a", "b"]) == code
 
 
 def test_the_log_is_json_lines(make: Make) -> None:

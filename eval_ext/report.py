@@ -12,7 +12,7 @@ from eval_ext.generators import Generated, generator_costs, generator_origins, g
 from eval_ext.lmms.answers import REQUEST_FAILED
 from eval_ext.published import published, tables_for
 from eval_ext.report_cases import asked, to_look_through
-from eval_ext.report_costs import costs, day, origins
+from eval_ext.report_costs import costs, moment, origins
 from eval_ext.report_figures import (
     MEASURES,
     Entry,
@@ -107,7 +107,7 @@ def what_there_is(runs: Sequence[Run], tasks: Tasks, generated: Sequence[Generat
     if len(used) < len(runs):
         yield f"{counted(len(runs) - len(used), 'older run')} of the same left out"
     if used:
-        yield day(max(run.date for run in used.values()))
+        yield moment(max(run.date for run in used.values())).partition(" ")[0]
 
 
 def by_task(runs: Sequence[Run]) -> dict[str, list[Entry]]:
@@ -148,7 +148,8 @@ def judged_numbers(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
     ours = [entry for entry in entries if entry.result.provenance and entry.took_part]
     if ours:
         pairs = [one for entry in ours for one in asked(entry.result) if one.read_twice]
-        yield f"{sum(entry.result.items for entry in ours):,}", "pairs and single candidates judged"
+        items = sum(entry.result.items - entry.result.provenance.get("half_pairs", 0) for entry in ours)
+        yield f"{items:,}", "pairs and single candidates judged"
         if pairs and len({entry.label for entry in ours}) == 1:
             flips = sum(one.flips for one in pairs) / len(pairs)
             yield share(flips), f"of the {len(pairs):,} pairs read in both orders change the choice with the order"
@@ -240,6 +241,9 @@ def remarks(entry: Entry) -> Iterator[str]:
     if failed:
         requests = counted(failed, "request")
         yield f'<span class="bad">{requests} of {name} got no reply. No figure holds the items they were about.</span>'
+    if told.get("half_pairs"):
+        pairs = counted(told["half_pairs"], "pair")
+        yield f"{name} was asked about {pairs} in one of two orders only (an odd --limit). No figure holds it."
     if told.get("left_out"):
         yield f"{counted(told['left_out'], 'row')} of the dataset cannot be put as a case, and were left out."
     if entry.took_part and (entry.result.available or 0) > entry.result.documents:

@@ -41,7 +41,7 @@ def costs(entries: Sequence[Entry]) -> str:
 def origins(entries: Sequence[Entry]) -> Iterator[str]:
     """For every run what it was started with, and for each of its tasks what the figures depend on."""
     for run in {str(entry.run.file): entry.run for entry in entries}.values():
-        yield f"<h3>{escape(run.model)}, {escape(day(run.date))}, {escape(run.file.name)}</h3>"
+        yield f"<h3>{escape(run.model)}, {escape(moment(run.date))} ({escape(run.zone)}), {escape(run.file.name)}</h3>"
         settings, packages, rows = dict(run.settings), dict[str, str](), []
         for result in run.tasks.values():
             packages |= result.provenance.get("packages", {})
@@ -64,7 +64,7 @@ def _told(source: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in source.items())
 
 
-def day(date: str) -> str:
+def moment(date: str) -> str:
     """`20261122_033310` as people write it; anything else as it is."""
     found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)\d\d", date)
     return "{}-{}-{} {}:{}".format(*found.groups()) if found else date

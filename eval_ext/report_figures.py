@@ -37,7 +37,10 @@ MEASURES: Mapping[str, tuple[str, str]] = {
         "alone: the score lies within half a grade of the truth; a pair: the better one is preferred, asked once",
     ),
     "right_on_held_out": ("Right, held out", "the same on items that hold something that no training item held"),
-    "rank_correlation": ("Rank correlation", "Spearman's, of score and true grade, from -1 to 1"),
+    "rank_correlation": (
+        "Rank correlation",
+        "Spearman's, of score and true grade, from -1 to 1; without an interval where all resamples are alike",
+    ),
     "first_preferred": ("First preferred", "verdicts for the candidate shown first: without position bias one half"),
     "flip_rate": ("Flips", "pairs whose choice changes with their order, among those read in both"),
     "unread_share": (
@@ -105,6 +108,13 @@ def interval(name: str, bounds: Any) -> str:
     return ""
 
 
+def _interval_of(name: str, found: Mapping[str, Any]) -> str:
+    """The interval of a measure, or that it has none where others of its kind do."""
+    bounds = f"{name}_95"
+    is_missing = bounds in found and isinstance(found.get(name), (int, float)) and not isinstance(found[bounds], list)
+    return "<small>no interval</small>" if is_missing else interval(name, found.get(bounds))
+
+
 def cell(content: str, *, kind: str = "figure") -> str:
     """A cell of HTML that is already safe."""
     return f'<td class="{kind}">{content}</td>'
@@ -122,7 +132,7 @@ def measured(entries: Sequence[Entry]) -> str:
     rows = [head("judge", (MEASURES[name][0] for name in names))]
     for entry in entries:
         found = entry.result.metrics
-        figures = (cell(shown(name, found.get(name)) + interval(name, found.get(f"{name}_95"))) for name in names)
+        figures = (cell(shown(name, found.get(name)) + _interval_of(name, found)) for name in names)
         rows.append(f"<tr>{cell(entry.swatch, kind='name')}{''.join(figures)}</tr>")
     return as_table(rows)
 

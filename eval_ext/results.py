@@ -24,6 +24,7 @@ from unireward_plugins.errors import UniRewardError
 RESULTS, SAMPLES = "_results.json", "_samples_"
 TAKEN = "seconds for everything"
 """What the time of a whole run is called in its settings."""
+ZONE = "in the zone of lmms-eval's --timezone, Asia/Singapore where none was given"
 RECORD = "provenance"
 """The metric under which a task of ours logs all that it knows of a document."""
 
@@ -86,6 +87,8 @@ class Run:
     """The judge or model by the name that the user gave it."""
     date: str
     """When it began, as lmms-eval writes it: sorts by time."""
+    zone: str
+    """The time zone of the date, in words: lmms-eval's files do not say theirs."""
     settings: Mapping[str, str]
     """What the whole run was started with, in words."""
     tasks: Mapping[str, TaskResult]
@@ -133,7 +136,7 @@ def _run(file: Path) -> Run:
         config, values = told["config"], told["results"]
         groups = {name for name, members in told.get("group_subtasks", {}).items() if members}
         tasks = {name: _task(file, name, told) for name in values if name not in groups}
-        return Run(file, _model_of(config), str(told["date"]), _settings(told), tasks)
+        return Run(file, _model_of(config), str(told["date"]), ZONE, _settings(told), tasks)
     except (KeyError, TypeError, AttributeError) as error:
         raise UniRewardError(
             f"{file} is not a result file of lmms-eval 0.7: {error!r} is missing or of another kind. Move it elsewhere"

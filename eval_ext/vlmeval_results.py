@@ -48,6 +48,7 @@ def _run(file: Path) -> Run:
         file,
         model=next((one["judge"] for one in result.provenance.get("sources", ()) if "judge" in one), told["model"]),
         date=f"{written:%Y%m%d_%H%M%S}",
+        zone="UTC",
         settings={"model": told["model"], "model arguments": f"VLMEvalKit {told['vlmevalkit'] or ''}".strip()},
         tasks={result.name: result},
     )

@@ -22,6 +22,7 @@ from trl_ext.columns import MEDIA_COLUMNS, Conversation, Row, rows_of
 from trl_ext.reports import NOT_JUDGED, LogExtra, LogMetric, Outcome, report
 from trl_ext.sharing import LastBatch
 from unireward_plugins.errors import UniRewardError
+from unireward_plugins.games import equals_draw
 from unireward_plugins.rubrics import Readout, Rubric
 from unireward_plugins.tournament import Game, round_robin, win_rates
 from unireward_plugins.types import Case, Judge, Task, Verdict
@@ -157,7 +158,7 @@ class UnifiedGroupReward(JudgeReward):
     def outcomes(self, rows: Sequence[Row]) -> list[Outcome]:
         """The share of wins of each completion among those of its prompt."""
         pairings = [(group[i], group[j]) for group in groups_of(rows) for i, j in round_robin(len(group))]
-        verdicts = self._play([versus(rows[i].case, rows[j].case) for i, j in pairings])
+        verdicts = equals_draw(self.judge)([versus(rows[i].case, rows[j].case) for i, j in pairings])
         games: list[Game] = []
         played: list[list[Verdict]] = [[] for _ in rows]
         for (i, j), verdict in zip(pairings, verdicts, strict=True):
@@ -165,18 +166,6 @@ class UnifiedGroupReward(JudgeReward):
             played[i].append(verdict)
             played[j].append(verdict.reversed())
         return [standing(rate, own) for rate, own in zip(win_rates(len(rows), games), played, strict=True)]
-
-    def _play(self, duels: Sequence[Case]) -> list[Verdict]:
-        verdicts = iter(self.judge([duel for duel in duels if not is_draw(duel)]))
-        return [DRAW if is_draw(duel) else next(verdicts) for duel in duels]
-
-
-DRAW = Verdict((0.5, 0.5), reply="(the same answer twice: a draw)")
-
-
-def is_draw(duel: Case) -> bool:
-    """Whether an answer meets its equal, so that a judge could only show its preference for a place."""
-    return duel.candidates[0] == duel.candidates[1]
 
 
 def groups_of(rows: Sequence[Row]) -> list[list[int]]:

@@ -2,7 +2,8 @@
 
 The key of a verdict is everything that it depends on, so an entry never goes stale and nothing ever needs to be
 invalidated. Unread verdicts are kept too: judges decode greedily, so asking again costs the same and gives the same
-reply, and the share of unread replies stays what it was when a run is resumed. Delete the file to ask afresh.
+reply, and the share of unread replies stays what it was when a run is resumed. Delete the file to ask afresh. Only
+what a model had no room for is no entry: nothing was asked.
 """
 
 from __future__ import annotations

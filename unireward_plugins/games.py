@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unireward_plugins.types import Verdict
+from unireward_plugins.types import Case, Judge, Verdict
+
+DRAW = Verdict((0.5, 0.5), reply="(the same twice: a draw)")
+"""What comes of two equal candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,21 @@ class Game:
         if self.share is None or self.share == 0.5:
             return None
         return self.first if self.share > 0.5 else self.second
+
+
+def equals_draw(judge: Judge) -> Judge:
+    """The same judge of pairs, for whom two equal candidates draw without being asked about.
+
+    All that a judge could show there is its preference for a place.
+    """
+
+    def judge_the_others(cases: Sequence[Case]) -> list[Verdict]:
+        verdicts = iter(judge([case for case in cases if not _is_draw(case)]))
+        return [DRAW if _is_draw(case) else next(verdicts) for case in cases]
+
+    return judge_the_others
+
+
+def _is_draw(case: Case) -> bool:
+    first, second = case.candidates
+    return first == second

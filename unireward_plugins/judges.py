@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from unireward_plugins.cache import VerdictCache, verdict_key
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.rubrics import Readout, Rubric
-from unireward_plugins.types import Backend, Case, Judge, Query, Reply, Task, Verdict
+from unireward_plugins.types import TOO_LONG, Backend, Case, Judge, Query, Reply, Task, Verdict
 
 AT_ONCE = 64
 """How many questions are asked at a time where it matters: with a cache, an interruption loses no more than these
@@ -70,7 +70,8 @@ class ModelJudge:
             asked = missing[start : start + AT_ONCE]
             verdicts = self._ask([cases[index] for index in asked], [rubrics[index] for index in asked])
             fresh = {keys[index]: verdict for index, verdict in zip(asked, verdicts, strict=True)}
-            self.cache.put(fresh)
+            # How much a server's model holds may be set anew, and asking again costs no reply.
+            self.cache.put({key: verdict for key, verdict in fresh.items() if verdict.unread != TOO_LONG.unread})
             known.update(fresh)
         return [known[key] for key in keys]
 

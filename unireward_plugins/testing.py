@@ -50,6 +50,6 @@ def _as_reply(query: Query, answer: str | Reply) -> Reply:
             raise ValueError(f"the script answers {answer!r} to a query with the choices {query.choices}")
         certain = tuple(0.0 if choice == answer else -inf for choice in query.choices)
         return Reply(text=query.prefill + answer, logprobs=certain)
-    if len(answer.logprobs or ()) != len(query.choices):
+    if answer.unread is None and len(answer.logprobs or ()) != len(query.choices):
         raise ValueError(f"the script answers {answer.logprobs} to a query with the choices {query.choices}")
     return answer

@@ -124,6 +124,7 @@ class Verdict:
 
 UNREAD_REASONS: Mapping[str, str] = {
     "empty": "the reply is empty",
+    "too_long": "the case does not fit into the model's context (use fewer or smaller pictures, or shorter texts)",
     "truncated": "the reasoning was cut off before a verdict (raise the token limit)",
     "no_verdict": "the reply holds nothing that reads as a verdict",
     "echo": "the reply repeats the prompt instead of answering it",
@@ -166,14 +167,21 @@ class Reply:
     """The reply from its very beginning: it starts with the query's prefill where there was one."""
     logprobs: tuple[float, ...] | None = None
     """One natural log-probability per choice, over the whole vocabulary; `-inf` where a server did not report it."""
+    unread: str | None = None
+    """Why the model could not be asked, one of `UNREAD_REASONS`; the text is empty then."""
+
+
+TOO_LONG = Reply("", unread="too_long")
+"""The reply to a query that, with the longest reply to it, does not fit into the model's context."""
 
 
 class Backend(Protocol):
     """Something that answers queries: as many replies, in the same order.
 
     It owns batching, concurrency, retries and time limits; nothing else knows of them. It raises `BackendError` when
-    the model cannot be reached or fails, and never returns a reply in place of an error. Building one is cheap, and it
-    can be pickled.
+    the model cannot be reached or fails, and never returns a reply in place of an error. A query that the model has no
+    room for is no such error, since the others can be answered: its reply is `TOO_LONG`. Building a backend is cheap,
+    and it can be pickled.
     """
 
     def __call__(self, queries: Sequence[Query], /) -> list[Reply]:

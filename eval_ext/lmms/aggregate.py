@@ -52,12 +52,11 @@ class OffScreen(tuple[dict[str, Any]]):
 def judged_pairs(said: Sequence[Mapping[str, Any]]) -> list[Judged]:
     """The pairs, each with what was said of it in both orders.
 
-    A pair that was asked in one order alone (the run was limited to an odd number of documents) counts as such, and so
-    does one whose candidates were scored one by one, where there is no order. Pairs that the judge does not take are
-    left out, and so are those of which a request failed (`failed_share` counts them): nothing was measured there.
+    One whose candidates were scored one by one counts as asked in one: there is no order. Pairs that the judge does not
+    take are left out, and so are those that `of_whole_items` leaves out: nothing was measured there.
     """
     pairs: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for one in without_failures(said):
+    for one in of_whole_items(said):
         if one["asked"] != "not at all":
             pairs.setdefault(one["item"], {})[one["order"]] = one
     return [_judged(list(pair.values())) for pair in pairs.values()]
@@ -84,10 +83,23 @@ def _shares(one: Mapping[str, Any]) -> tuple[float, float] | None:
     return float(first), float(second)
 
 
-def without_failures(said: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """What was said of the items of which no request failed; one of two orders alone would be another measure."""
-    failed = {one["item"] for one in said if one["unread"] == REQUEST_FAILED}
-    return [one for one in said if one["item"] not in failed]
+def of_whole_items(said: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What was said of the items of which no request failed (`failed_share` counts them) and that are no `half_pairs`:
+    one of two orders alone would be another measure."""
+    left_out = {one["item"] for one in said if one["unread"] == REQUEST_FAILED} | half_pairs(said)
+    return [one for one in said if one["item"] not in left_out]
+
+
+def half_pairs(said: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The pairs that were asked about in one of their orders alone: the last of a run with an odd `--limit`."""
+    documents = Counter(one["item"] for one in said)
+    return {
+        one["item"]
+        for one in said
+        if documents[one["item"]] == 1
+        and one["asked"] == "case"
+        and (one["label"] in measures.SIGNS or "," in one["label"])  # what a single candidate has is one grade
+    }
 
 
 def failed_share(said: Sequence[Mapping[str, Any]]) -> float | None:
@@ -127,16 +139,23 @@ def macro(metric: Metric) -> Metric:
 
 
 def provenance(said: Sequence[Mapping[str, Any]]) -> OffScreen:
-    """What the numbers of a task depend on, and what is not in them; says so aloud where requests failed."""
+    """What the numbers of a task depend on, and what is not in them; says so aloud where requests failed or pairs are
+    not whole."""
     sources = {tuple(sorted(one["source"].items())): one["source"] for one in said}
     seconds = [one["seconds"] for one in said if one["seconds"] is not None]
     unread = Counter(one["unread"] for one in said if one["unread"] is not None)
     if unread[REQUEST_FAILED]:
         _log.warning("%d of %d requests failed; no figure holds their documents", unread[REQUEST_FAILED], len(said))
+    halves = len(half_pairs(said))
+    if halves:
+        _log.warning(
+            "%d pair(s) were asked in one of two orders, and no figure holds them: give --limit even numbers", halves
+        )
     found = {
         "sources": list(sources.values()),
         "asked": dict(Counter(one["asked"] for one in said)),
         "unread": dict(unread),
+        "half_pairs": halves,
         "left_out": max((one["left_out"] for one in said), default=0),
         "datasets": sorted({one["dataset"] for one in said} - {""}),
         "seconds_per_document": sum(seconds) / len(seconds) if seconds else None,

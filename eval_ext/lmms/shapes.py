@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from eval_ext.lmms.aggregate import OffScreen, failed_share, provenance, without_failures
+from eval_ext.lmms.aggregate import OffScreen, failed_share, of_whole_items, provenance
 from eval_ext.lmms.benchmark import (
     BACKWARD,
     FORWARD,
@@ -108,7 +108,7 @@ class Cell:
     def _measured(self, said: Sequence[Mapping[str, Any]]) -> Measured:
         """The row of the cell, from what was said of its items."""
         orders: dict[str, dict[str, Verdict]] = {}
-        for one in without_failures(said):
+        for one in of_whole_items(said):
             if one["asked"] == "case":
                 orders.setdefault(one["item"], {})[one["order"]] = _verdict(one)
         items = drawn(self.name, how_many())

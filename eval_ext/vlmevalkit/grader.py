@@ -13,7 +13,7 @@ from typing import Any
 
 from vlmeval.api.base import BaseAPI
 
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.errors import BackendError, UniRewardError
 from unireward_plugins.judges import BothOrders, ModelJudge
 from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
@@ -44,8 +44,18 @@ class UniRewardGrader(BaseAPI):  # type: ignore[misc]  # VLMEvalKit ships withou
             raise UniRewardError("a grader takes no clips from VLMEvalKit")
         media = tuple(Media.of(file, kind="image") for file in files)
         with self.lock:
-            (reply,) = self.backend([Query("\n".join(texts), media=media)])
-        return reply.text
+            return replied(self.backend, Query("\n".join(texts), media=media))
+
+
+def replied(backend: Backend, query: Query) -> str:
+    """The reply to one query of VLMEvalKit's; `BackendError` also where the model has no room for it."""
+    (reply,) = backend([query])
+    if reply.unread is not None:
+        raise BackendError(
+            f"a question of {len(query.text)} characters and {len(query.media)} pictures does not fit into the model's "
+            "context: choose a model that holds more, or serve it with a larger --max-model-len"
+        )
+    return reply.text
 
 
 def grading(judges: Mapping[str, Mapping[str, Any]], others: Callable[..., Any]) -> Callable[..., Any]:

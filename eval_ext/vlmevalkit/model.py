@@ -13,6 +13,7 @@ from typing import Any
 from vlmeval.vlm.base import BaseModel
 
 from eval_ext.lmms.answers import Asked, encode, source_of
+from eval_ext.vlmevalkit.grader import replied
 from eval_ext.vlmevalkit.table import PREFIX, case_of
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.judges import BothOrders, ModelJudge, ask
@@ -64,8 +65,7 @@ class UniRewardJudge(BaseModel):  # type: ignore[misc]  # VLMEvalKit ships witho
         if len(files) + len(texts) != len(message):
             raise UniRewardError(f"a judge takes no clips from VLMEvalKit, and {dataset} shows some")
         media = tuple(Media.of(file, kind="image") for file in files)
-        (reply,) = self.judge.backend([Query("\n".join(texts), media=media)])
-        return reply.text
+        return replied(self.judge.backend, Query("\n".join(texts), media=media))
 
     def _verdict(self, case: Case) -> str:
         began = time.perf_counter()

@@ -25,7 +25,7 @@ from tests.backends.stub_server import Answer, Request, StubServer, completion, 
 from unireward_plugins.backends.openai import OpenAIBackend
 from unireward_plugins.backends.transformers import TransformersBackend
 from unireward_plugins.errors import BackendError
-from unireward_plugins.types import Query, Reply
+from unireward_plugins.types import TOO_LONG, Query, Reply
 
 HELLO = Query(text="hello", max_tokens=7)
 
@@ -268,6 +268,28 @@ def test_refusals_are_not_asked_again_and_say_what_to_do(status: int, words: str
         with pytest.raises(BackendError, match=words):
             OpenAIBackend(server.url)([HELLO])
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This model's maximum context length is 64 tokens. However, you requested 90 tokens (70 in the messages, ...",
+        "The decoder prompt (length 70) is longer than the maximum model length of 64. Make sure that ...",
+        "The input (70 tokens) is longer than the model's context length (64 tokens).",
+        "Requested token count exceeds the model's maximum context length of 64 tokens.",
+        "request (70 tokens) exceeds the available context size (64 tokens), try increasing it",
+    ],
+)
+def test_a_query_that_the_served_model_has_no_room_for_costs_no_other_its_reply(words: str) -> None:
+    """The words are those of vLLM (the first two), SGLang (the next two) and llama.cpp."""
+
+    def answer(request: Request) -> Answer:
+        asked = request.body["messages"][0]["content"][-1]["text"]
+        return Answer(error(words), status=400) if len(asked) > 64 else echo(request)
+
+    with StubServer(answer) as server:
+        replies = OpenAIBackend(server.url)([HELLO, Query("x" * 70), HELLO])
+        assert replies == [*OpenAIBackend(server.url)([HELLO]), TOO_LONG, replies[0]]
 
 
 def test_a_refused_query_with_pictures_says_how_many_the_server_must_allow() -> None:

@@ -21,7 +21,7 @@ from tests.backends.queries import mixed_queries, picture, tournament
 from tests.tiny_models import KINDS
 from unireward_plugins.backends.transformers import TransformersBackend
 from unireward_plugins.errors import BackendError
-from unireward_plugins.types import Query, Reply
+from unireward_plugins.types import TOO_LONG, Query, Reply
 
 Checkpoints = Callable[[str], Path]
 
@@ -303,12 +303,20 @@ def test_choices_that_are_not_one_token_each_are_refused(checkpoint: Checkpoints
         backend([Query("x", prefill="Image ", choices=choices)])
 
 
-def test_a_query_longer_than_the_model_can_read_is_refused(checkpoint: Checkpoints) -> None:
-    backend = TransformersBackend(checkpoint(TINY))
-    with pytest.raises(BackendError, match=r"holds 8192\. Use fewer or smaller pictures"):
-        backend([Query("word " * 9000)])
-    with pytest.raises(BackendError, match="a reply of up to 9000"):
-        backend([Query("x", media=(picture(0),), max_tokens=9000)])
+def test_a_query_that_the_model_has_no_room_for_costs_no_other_its_reply(
+    checkpoint: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    backend, short = TransformersBackend(checkpoint(TINY)), mixed_queries()[:2]
+    too_long = [Query("word " * 9000), Query("x", media=(picture(0),), max_tokens=9000)]
+    assert backend([short[0], too_long[0], short[1], too_long[1]]) == [
+        backend(short)[0],
+        TOO_LONG,
+        backend(short)[1],
+        TOO_LONG,
+    ]
+    assert backend(too_long) == [TOO_LONG, TOO_LONG]
+    assert f"a reply of up to 9000 do not fit into checkpoint '{checkpoint(TINY)}', which holds 8192" in caplog.text
 
 
 @pytest.mark.gpu

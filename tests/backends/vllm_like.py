@@ -64,7 +64,9 @@ def as_query(body: dict[str, Any]) -> Query:
 def with_logprobs(query: Query, backend: TransformersBackend, top: int) -> dict[str, Any]:
     """A completion of one token, with the `top` likeliest tokens."""
     checkpoint = backend._open()
-    tensors = join([read(query, checkpoint, {})], pad=0)
+    prompt = read(query, checkpoint, {})
+    assert prompt is not None
+    tensors = join([prompt], pad=0)
     with torch.inference_mode():
         row = checkpoint.model(**tensors).logits[0, -1].log_softmax(-1)
     values, ids = row.topk(top)

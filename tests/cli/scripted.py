@@ -9,7 +9,7 @@ from unireward_plugins.hookspecs import JudgeCard, hookimpl
 from unireward_plugins.judges import ModelJudge
 from unireward_plugins.plugins import find_rubric
 from unireward_plugins.testing import ScriptedBackend
-from unireward_plugins.types import Query
+from unireward_plugins.types import Query, Reply
 
 
 def first_wins(query: Query) -> str:
@@ -21,7 +21,7 @@ def first_wins(query: Query) -> str:
 class Script:
     """What the scripted model says, and what it was asked."""
 
-    reply: Callable[[Query], str] = first_wins
+    reply: Callable[[Query], str | Reply] = first_wins
     queries: list[Query] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -36,7 +36,7 @@ script = Script()
 def build() -> ModelJudge:
     """The judge of the card below."""
 
-    def answer(query: Query) -> str:
+    def answer(query: Query) -> str | Reply:
         script.queries.append(query)
         return script.reply(query)
 

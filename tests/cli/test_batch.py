@@ -28,7 +28,7 @@ def three_rows(folder: Path) -> None:
     write_rows(
         folder / "cases.jsonl",
         {"prompt": "a lamp", "candidates": ["white.png", {"path": "black.png"}], "id": "first"},
-        {"prompt": "a torch", "candidates": ["grey.png", "grey.png"]},
+        {"prompt": "a torch", "candidates": ["white.png", "grey.png"]},
         {"prompt": "the sun", "candidates": ["white.png", "grey.png", "black.png"], "id": 3},
     )
 
@@ -73,6 +73,16 @@ def test_paths_are_relative_to_the_file_of_cases(
     code, _, _ = invoke("score", "--judge", "brightness", "--input", "../cases.jsonl", "--output", "out.jsonl")
     assert code == 0
     assert len(read_rows(Path("out.jsonl"))) == 3
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_judged(
+    invoke: Invoke, judge_script: Script, pictures: Path
+) -> None:
+    three_rows(pictures)
+    code, _, err = invoke(*RANK[:-1], "missing/verdicts.jsonl")
+    assert code == 2
+    assert f"there is no folder {pictures / 'missing'}. Make it first" in err
+    assert judge_script.queries == []
 
 
 @pytest.mark.parametrize("cut", [0, 1, 8, 40])

@@ -47,6 +47,18 @@ def test_the_right_answer_scores_higher(invoke: Invoke, drawn: Path) -> None:
     assert wrong_score < 0.5
 
 
+def test_loading_it_draws_no_bar(invoke: Invoke, drawn: Path) -> None:
+    from huggingface_hub.utils import are_progress_bars_disabled
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    [picture, *_] = [path.name for path in sorted(drawn.glob("*.png"))]
+    code, _, err = invoke("score", "--judge", "shapes", "--prompt", "a red circle", picture)
+    assert code == 0
+    assert "Loading" not in err
+    assert not are_progress_bars_disabled(), "downloads keep theirs"
+
+
 def test_doctor_asks_it(invoke: Invoke) -> None:
     from unireward_plugins.cli.doctor import examine_embedded_judge
 

@@ -52,6 +52,22 @@ def test_a_judge_that_always_says_first_is_seen_through_by_both_orders(invoke: I
     assert json.loads(out)["win_rates"] == [0.5, 0.5]
 
 
+def test_candidates_that_show_the_same_draw_without_being_asked_about(
+    invoke: Invoke, judge_script: Script, pictures: Path
+) -> None:
+    from PIL import Image
+
+    Image.open(pictures / "white.png").save(pictures / "copy.bmp")
+    ask = ("rank", "--judge", "scripted", "--prompt", "a lamp", "--json")
+    _, out, _ = invoke(*ask, "white.png", "copy.bmp")
+    assert json.loads(out)["win_rates"] == [0.5, 0.5]
+    assert judge_script.queries == []
+    _, out, _ = invoke(*ask, "white.png", "copy.bmp", "black.png")
+    games = {(game["first"], game["second"]): game["scores"] for game in json.loads(out)["games"]}
+    assert sorted(games.values()) == [[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]], "a judge that always says first, but of one"
+    assert len(judge_script.queries) == 2
+
+
 def test_unread_games_count_for_nobody_and_make_the_exit_code_1(invoke: Invoke, judge_script: Script) -> None:
     asked: list[Query] = []
 
@@ -87,10 +103,10 @@ def test_one_candidate_is_no_ranking(invoke: Invoke) -> None:
 
 def test_many_unread_games_are_explained_by_a_few(invoke: Invoke, judge_script: Script, pictures: Path) -> None:
     judge_script.reply = lambda query: "hm"
-    names = ["black.png", "grey.png", "white.png", "black.png"]
+    names = ["black.png", "grey.png", "white.png", "black.png"]  # the two that show the same draw
     _, _, err = invoke("rank", "--judge", "scripted", "--prompt", "a lamp", *names)
     assert err.count("The reply: 'hm'") == 3
-    assert "no verdict on 3 more; --json shows all" in err
+    assert "no verdict on 2 more; --json shows all" in err
 
 
 def test_long_work_tells_how_far_it_is(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,19 @@ def test_a_reply_without_a_verdict_is_shown_explained_and_makes_the_exit_code_1(
     assert json.loads(out)["verdicts"][0]["unread"] == "no_verdict"
 
 
+def test_what_the_model_has_no_room_for_is_one_unread_verdict(invoke: Invoke) -> None:
+    ask = ("score", "--judge", "shapes", "--prompt", "What colour is it?", "--context", "black.png", "--text")
+    code, out, err = invoke(*ask, "black", "black " * 5000)
+    assert code == 1
+    first, second = (line.split("\t")[1] for line in out.splitlines()[1:])
+    assert 0 <= float(first) <= 1
+    assert second == "unread"
+    assert "the case does not fit into the model's context" in err
+    assert "The reply" not in err
+    assert "indexing errors" not in err
+    assert len(err) < 1000
+
+
 def test_the_judge_may_be_named_by_the_environment(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIREWARD_JUDGE", "brightness")
     code, out, _ = invoke("score", "--prompt", "a lamp", "white.png")

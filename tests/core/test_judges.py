@@ -30,7 +30,7 @@ from unireward_plugins.judges import ModelJudge, ask, average_of_orders
 from unireward_plugins.media import FrameRule
 from unireward_plugins.plugins import find_rubric
 from unireward_plugins.testing import ScriptedBackend
-from unireward_plugins.types import Query, Reply
+from unireward_plugins.types import TOO_LONG, Query, Reply
 
 
 def picture(shade: int) -> Media:
@@ -112,6 +112,25 @@ def test_an_unreadable_reply_is_no_verdict() -> None:
     assert verdict.scores is None
     assert verdict.unread == "no_verdict"
     assert verdict.reply == "I'd rather not say."
+
+
+def test_what_a_model_has_no_room_for_is_no_verdict_costs_no_other_its_own_and_is_asked_anew(tmp_path: Path) -> None:
+    room = 2500
+
+    def limited(query: Query) -> str | Reply:
+        return TOO_LONG if len(query.text) > room else "Final Score: 4"
+
+    judge = judge_of(limited, POINT, cache=VerdictCache(tmp_path / "verdicts.db"))
+    cases = [Case(prompt, (picture(1),)) for prompt in ("a dog", "a dog " * 1000, "a cat")]
+    assert [(verdict.scores, verdict.unread) for verdict in judge(cases)] == [
+        ((0.75,), None),
+        (None, "too_long"),
+        ((0.75,), None),
+    ]
+    room = 10_000
+    asked = len(judge.backend.queries)
+    assert [verdict.scores for verdict in judge(cases)] == [(0.75,)] * 3
+    assert len(judge.backend.queries) == asked + 1, "the other two are in the cache"
 
 
 def test_a_cache_answers_what_was_asked_before_and_survives_a_failure_in_between(tmp_path: Path) -> None:

@@ -186,6 +186,7 @@ def test_overall_judgment(reply: str, wanted: tuple[float, ...] | str) -> None:
         ("Final Score 4", 4),
         ("Final Score: +4.", 4),
         ("Final Score: 2. No, wait. Final Score: 3", 3),
+        ("Final Score: 4. This final score speaks for itself, as does every final score - mine too.", 4),
         ("4", 4),
         (" 4.5\n", 4.5),
         ("4/5.", 4),
@@ -203,6 +204,9 @@ def test_overall_judgment(reply: str, wanted: tuple[float, ...] | str) -> None:
         ("I give it a 4", "no_verdict"),
         ("4 dogs", "no_verdict"),
         ("Final Score: 4-5", "no_verdict"),
+        ("Final Score: 4\nFinal Score: four", "no_verdict"),
+        ("Final Score: 4. No, wait. Final Score (1-5): 2 or 3", "no_verdict"),
+        ("Final Score: 4\n**Final Score:**", "no_verdict"),
         ("Final Score: 3 to 4", "no_verdict"),
         ("Final Score: 1.2.3", "no_verdict"),
         ("Final Score: 4,5", "no_verdict"),
@@ -265,6 +269,7 @@ def test_dim_lines_read_the_last_of_each_and_ignore_markup_and_order() -> None:
     reply = "**Style Score (1–5):** 1\nStyle Score: 5\nAlignment Score: 5/5\nCoherence Score ( 1 - 5 ) : 5"  # noqa: RUF001
     expect(dim_lines(*ACS)(reply), (1.0,))
     expect(dim_lines("alignment", "physics")("Alignment Score: 1 Physics Score: 5"), (0.5,))
+    expect(dim_lines("alignment", "physics")("Alignment Score: 1 Physics Score: 5 Alignment Score: low"), "incomplete")
 
 
 WORDS = (

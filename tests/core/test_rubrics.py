@@ -19,8 +19,8 @@ from unireward_plugins.errors import BackendError, UniRewardError, UnsupportedCa
 from unireward_plugins.media import FrameRule, Media
 from unireward_plugins.neutral import neutralise
 from unireward_plugins.parsing import final_score, verdict
-from unireward_plugins.rubrics import BUILTIN, AnswerSlot, Rubric, digit_slot, pair_slot
-from unireward_plugins.types import Candidate, Case, Reply
+from unireward_plugins.rubrics import BUILTIN, AnswerSlot, Readout, Rubric, digit_slot, pair_slot
+from unireward_plugins.types import TOO_LONG, Candidate, Case, Reply, Verdict
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "prompts.json").read_text())
 
@@ -294,6 +294,12 @@ def test_a_slot_without_probability_is_no_verdict(logprobs: tuple[float, float],
     rubric = BUILTIN["image_gen.pair_rank.qwen"]
     found = rubric.verdict(Reply("Image ", logprobs=logprobs), "likelihood")
     assert (found.scores, found.unread, found.reply) == (None, reason, "Image ")
+
+
+@pytest.mark.parametrize("readout", ["generate", "likelihood"])
+def test_what_the_model_had_no_room_for_is_no_verdict(readout: Readout) -> None:
+    found = BUILTIN["image_gen.pair_rank.qwen"].verdict(TOO_LONG, readout)
+    assert found == Verdict(None, unread="too_long")
 
 
 @given(st.lists(st.floats(max_value=0.5) | st.just(math.nan), min_size=5, max_size=5))

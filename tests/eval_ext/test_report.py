@@ -374,6 +374,22 @@ def test_a_limit_is_told_in_whole_numbers_and_not_of_tasks_that_were_left_out(re
     assert "documents only" not in Page(page(read_runs(results / "first"))).text
 
 
+@pytest.mark.usefixtures("no_datasets")
+def test_half_pairs_missing_intervals_and_the_zone_of_times_are_told(results: Path) -> None:
+    path = file(results, "first", "_results.json")
+    told = json.loads(path.read_text())
+    before = Page(page(read_runs(path.parent))).text
+    told["results"][GENAI]["provenance,none"][0]["half_pairs"] = 1
+    told["results"][GENAI] |= {"rank_correlation,none": 1.0, "rank_correlation_95,none": None}
+    path.write_text(json.dumps(told))
+    text = Page(page(read_runs(path.parent))).text
+    assert "dummy was asked about 1 pair in one of two orders only" in text
+    assert "1.000no interval" in text
+    assert "in one of two orders only" not in before
+    assert "no interval" not in before
+    assert "dummy, 2026-11-22 03:57 (in the zone of lmms-eval's --timezone, Asia/Singapore" in text
+
+
 # --- generators ------------------------------------------------------------------------------------------------------
 
 

@@ -15,8 +15,9 @@ class Batches:
     """Queries that wait for their turn, the longest first, so that memory runs out early if at all."""
 
     queries: Sequence[Query]
-    read: Callable[[Query], Prompt]
-    """Called when a query's turn comes, not before: the pictures of all queries at once may not fit into memory."""
+    read: Callable[[Query], Prompt | None]
+    """Called when a query's turn comes, not before: the pictures of all queries at once may not fit into memory. A
+    query that it gives no prompt for is in no batch."""
     budget: int
     """The most tokens that a batch may hold, padding and replies included; one query alone may hold more."""
     _waiting: deque[int] = field(init=False)
@@ -30,12 +31,18 @@ class Batches:
         return bool(self._waiting or self._ready)
 
     def take(self) -> dict[int, Prompt]:
-        """The next batch, by the queries' places in the order given: of one kind, and within the budget."""
+        """The next batch, by the queries' places in the order given: of one kind, and within the budget.
+
+        Empty where no query that was left has a prompt.
+        """
         batch: dict[int, Prompt] = {}
         while self:
             if not self._ready:
                 index = self._waiting.popleft()
-                self._ready.append((index, self.read(self.queries[index])))
+                read = self.read(self.queries[index])
+                if read is None:
+                    continue
+                self._ready.append((index, read))
             index, prompt = self._ready[0]
             if batch and (_kind(prompt.query) != _kind(self.queries[min(batch)]) or self._too_much(batch, prompt)):
                 break

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ORIGINAL_LLAVA = ("LlavaQwenForCausalLM", "LlavaLlamaForCausalLM", "LlavaMistralForCausalLM")
 """What `config.json` calls a checkpoint in the layout of the original LLaVA code."""
 
+TOO_LONG_WARNING = "sequence-length-is-longer-than-the-specified-maximum"
+"""What transformers calls its warning of indexing errors to come; `prompts.read` keeps such a query from the model."""
+
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 """Settings of a `generation_config.json` that mean nothing to greedy decoding."""
 
@@ -74,6 +77,7 @@ def open_checkpoint(
             f"checkpoint {name!r} has no chat template, so it is not known how it is to be asked. "
             "Copy chat_template.jinja (or chat_template.json) from the model that it was trained from"
         )
+    processor.tokenizer.deprecation_warnings[TOO_LONG_WARNING] = True  # as if it had been given
     decode_greedily(model)
     return Checkpoint(name, model.eval(), processor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from unireward_plugins.types import Query
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
 
 WIDTH = 500
 """How much of a server's own words is passed on: some servers send the whole request back."""
+
+_NO_ROOM = re.compile(
+    r"(maximum|model's) context length|context_length_exceeded|maximum model length|available context size",
+    re.IGNORECASE,
+)
+"""How OpenAI, vLLM (two ways), SGLang and llama.cpp say that a query is longer than what the model can hold."""
+
+
+def lacks_room(error: BaseException | None) -> bool:
+    """Whether a server refuses a query because the model's context does not hold it, or not also the reply to it."""
+    import openai
+
+    return isinstance(error, openai.BadRequestError) and _NO_ROOM.search(_words(error)) is not None
 
 
 def complaint(error: openai.OpenAIError, query: Query | None) -> str:

@@ -18,10 +18,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from unireward_plugins.backends import background, chat
-from unireward_plugins.backends.complaints import complaint
+from unireward_plugins.backends.complaints import complaint, lacks_room
 from unireward_plugins.backends.fingerprint import with_template
 from unireward_plugins.errors import BackendError, needs_extra
-from unireward_plugins.types import Query, Reply
+from unireward_plugins.types import TOO_LONG, Query, Reply
 
 if TYPE_CHECKING:
     import openai
@@ -153,7 +153,12 @@ class OpenAIBackend:
                 messages=messages,  # type: ignore[arg-type]  # dicts of the very form that its typed dicts describe
                 **chat.parameters(query, self.chat_template_kwargs),
             )
-            completion: ChatCompletion = await self._in_time(request, query, model)
+            try:
+                completion: ChatCompletion = await self._in_time(request, query, model)
+            except BackendError as error:
+                if lacks_room(error.__cause__):
+                    return TOO_LONG
+                raise
         try:
             return chat.reply(query, completion)
         except ValueError as error:

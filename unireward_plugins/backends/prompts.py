@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from unireward_plugins.types import Query
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,11 @@ class Prompt:
         return self.length + (0 if self.query.choices else self.query.max_tokens)
 
 
-def read(query: Query, checkpoint: Checkpoint, template: Mapping[str, object]) -> Prompt:
+def read(query: Query, checkpoint: Checkpoint, template: Mapping[str, object]) -> Prompt | None:
     """The query as the checkpoint's model reads it: media, text, and the beginning of a reply.
 
-    `template` is what the chat template is told. Raises `BackendError` where the query is longer than the model can
-    read, or where a choice is not one token after the prefill.
+    `template` is what the chat template is told. `None` where the query and the longest reply to it are more than the
+    model can hold. Raises `BackendError` where a choice is not one token after the prefill.
     """
     from unireward_plugins.backends.slots import answer_slot
 
@@ -51,8 +54,7 @@ def read(query: Query, checkpoint: Checkpoint, template: Mapping[str, object]) -
         slot = answer_slot(text, query.choices, lambda string: token_ids(string, checkpoint), checkpoint.name)
         tensors, choice_ids = end_with(tensors, slot.dropped, slot.added), slot.choice_ids
     prompt = Prompt(query, tensors, choice_ids)
-    _check_length(prompt, checkpoint)
-    return prompt
+    return prompt if _fits(prompt, checkpoint) else None
 
 
 def chat(query: Query, checkpoint: Checkpoint, template: Mapping[str, object]) -> str:
@@ -142,11 +144,15 @@ def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(filled)
 
 
-def _check_length(prompt: Prompt, checkpoint: Checkpoint) -> None:
-    limit = checkpoint.model.config.get_text_config().max_position_embeddings
+def _fits(prompt: Prompt, checkpoint: Checkpoint) -> bool:
+    limit: int = checkpoint.model.config.get_text_config().max_position_embeddings
     if prompt.cost > limit:
-        raise BackendError(
-            f"a query of {prompt.length} tokens ({len(prompt.query.media)} pictures) and a reply of up to "
-            f"{prompt.cost - prompt.length} do not fit into checkpoint {checkpoint.name!r}, which holds {limit}. "
-            "Use fewer or smaller pictures, a shorter text, or a lower token limit"
+        logger.info(
+            "a query of %d tokens (%d pictures) and a reply of up to %d do not fit into checkpoint %r, which holds %d",
+            prompt.length,
+            len(prompt.query.media),
+            prompt.cost - prompt.length,
+            checkpoint.name,
+            limit,
         )
+    return prompt.cost <= limit

@@ -23,7 +23,7 @@ from unireward_plugins.backends.loaded import Loaded
 from unireward_plugins.backends.pictures import encoded_once
 from unireward_plugins.backends.prompts import Prompt, join, read
 from unireward_plugins.errors import BackendError
-from unireward_plugins.types import Query, Reply
+from unireward_plugins.types import TOO_LONG, Query, Reply
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ class TransformersBackend:
             replies: dict[int, Reply] = {}
             while batches:
                 replies.update(self._answer_next(batches, checkpoint))
-        return [replies[index] for index in range(len(queries))]
+        return [replies.get(index, TOO_LONG) for index in range(len(queries))]
 
     @property
     def revision(self) -> str:
@@ -98,6 +98,8 @@ class TransformersBackend:
     def _answer_next(self, batches: Batches, checkpoint: Checkpoint) -> dict[int, Reply]:
         """The replies to the next batch, by place; none where memory ran out and the batch was put back."""
         batch = batches.take()
+        if not batch:
+            return {}
         answer = log_probabilities if next(iter(batch.values())).query.choices else generate
         try:
             return dict(zip(batch, answer(list(batch.values()), checkpoint), strict=True))

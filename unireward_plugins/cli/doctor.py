@@ -23,7 +23,7 @@ from unireward_plugins.cli.installed import (
     whole_door,
 )
 from unireward_plugins.cli.options import output_options
-from unireward_plugins.cli.output import Table, note, show_json, show_table
+from unireward_plugins.cli.output import Table, hide_loading_bars, note, show_json, show_table
 from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 
 STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
@@ -165,6 +165,7 @@ def examine_embedded_judge() -> Finding:
     door, what = "transformers", "embedded judge"
     scenes = [Scene((Shape("circle", "red", "large"),)), Scene((Shape("square", "blue", "large"),))]
     candidates = tuple(Media.of(picture) for picture in render(scenes, seed=0))
+    hide_loading_bars("transformers")
     started = time.monotonic()
     try:
         [verdict] = load_judge("shapes")([Case("a red circle", candidates)])

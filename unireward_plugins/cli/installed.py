@@ -38,9 +38,6 @@ DOES_NOT_IMPORT = "does not import"
 MISMATCH = "torchvision::nms does not exist"
 """How the import of a torchvision fails whose compiled part was built for another torch."""
 
-CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
-"""PyTorch's own index of CPU builds."""
-
 State = Literal["ok", "missing", "broken"]
 
 
@@ -115,12 +112,11 @@ def examine_torchvision() -> Finding:
     import torch
 
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
-    index = "" if torch.version.cuda else f" --index-url {CPU_WHEELS}"
     return replace(
         found,
         detail=f"{version(TORCHVISION)} was built for another torch than the installed {torch.__version__} for "
         f"{build}. While it is there, no processor of transformers loads, and so no judge",
-        remedy=f"pip install --force-reinstall torch torchvision{index}   (or: pip uninstall torchvision)",
+        remedy="pip install --force-reinstall torch torchvision   (or: pip uninstall torchvision)",
     )
 
 

@@ -11,6 +11,9 @@ from typing import TypeVar
 import click
 
 from unireward_plugins.cli.cases import Files, from_arguments
+from unireward_plugins.cli.output import hide_loading_bars
+from unireward_plugins.errors import UniRewardError
+from unireward_plugins.judges import BothOrders, ModelJudge
 from unireward_plugins.rubrics import Readout
 from unireward_plugins.types import Judge
 
@@ -30,16 +33,18 @@ class JudgeChoice:
     family: str | None
 
     def load(self) -> Judge:
-        """Build the judge; errors as of `load_judge`."""
+        """Build the judge, whose model will be loaded without bars; errors as of `load_judge`."""
         from unireward_plugins.loading import load_judge
 
-        return load_judge(
-            self.ref,
-            rubric=self.rubric,
-            readout=self.readout,
-            both_orders=self.both_orders,
-            cache=self.cache,
-            family=self.family,
+        return without_bars(
+            load_judge(
+                self.ref,
+                rubric=self.rubric,
+                readout=self.readout,
+                both_orders=self.both_orders,
+                cache=self.cache,
+                family=self.family,
+            )
         )
 
     def settings(self) -> dict[str, object]:
@@ -51,6 +56,16 @@ class JudgeChoice:
             "both_orders": self.both_orders,
             "family": self.family,
         }
+
+
+def without_bars(judge: Judge) -> Judge:
+    """The same judge, whose model transformers loads without drawing bars, where it runs in this process."""
+    from unireward_plugins.backends.transformers import TransformersBackend
+
+    asking = judge.judge if isinstance(judge, BothOrders) else judge
+    if isinstance(asking, ModelJudge) and isinstance(asking.backend, TransformersBackend):
+        hide_loading_bars("transformers")
+    return judge
 
 
 def judge_options(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -147,6 +162,10 @@ def case_options(command: Callable[..., Result]) -> Callable[..., Result]:
             raise click.UsageError("with --input, prompts, candidates and contexts stand in the file")
         if output_file is None:
             raise click.UsageError("--input needs --output: the file that gets one line for each case")
+        if not output_file.absolute().parent.is_dir():
+            raise UniRewardError(
+                f"--output cannot be written: there is no folder {output_file.absolute().parent}. Make it first"
+            )
         return command(choice, Files(input_file, output_file), *arguments, **options)
 
     for option in reversed(_CASE_OPTIONS):

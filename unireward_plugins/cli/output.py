@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -78,6 +79,21 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def hide_loading_bars(*libraries: Literal["transformers", "diffusers"]) -> None:
+    """Keep libraries from drawing bars on standard error whenever they read weights; what is not installed draws none.
+
+    Downloads keep their bars: they may take an hour.
+    """
+    with suppress(ImportError):
+        from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+
+        downloads_shown = not are_progress_bars_disabled()
+        for library in libraries:
+            importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
+        if downloads_shown:
+            enable_progress_bars()  # transformers has hidden these as well
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from unireward_plugins.cli.cases import Files, Row, check_judged
 from unireward_plugins.cli.options import JudgeChoice, case_options, judge_options, output_options
 from unireward_plugins.cli.output import Table, number, progress, show_json, show_table
 from unireward_plugins.cli.verdicts import as_record, explain_unread
-from unireward_plugins.games import Game
+from unireward_plugins.games import Game, equals_draw
 from unireward_plugins.types import Judge
 
 Format = Literal["round-robin", "swiss", "knockout"]
@@ -67,7 +67,7 @@ def rank(choice: JudgeChoice, asked: Row | Files, *, format_: Format, as_json: b
     judge = choice.load()
     check_judged(judge, [asked], arity=2)
     with progress("compared", total=count_games(len(asked.labels), format_)) as advance:
-        [games] = play(watched(judge, advance), [asked], format_)
+        [games] = play(watched(equals_draw(judge), advance), [asked], format_)
     ranking = ranked(len(asked.labels), games, format_)
     if as_json:
         show_json(_answer(asked, games, ranking))
@@ -128,7 +128,7 @@ def ranked(count: int, games: Sequence[Game], format_: Format) -> Ranking:
 def _answers(judge: Judge, rows: Sequence[Row], *, format_: Format) -> list[Answer]:
     return [
         _answer(row, games, ranked(len(row.labels), games, format_))
-        for row, games in zip(rows, play(judge, rows, format_), strict=True)
+        for row, games in zip(rows, play(equals_draw(judge), rows, format_), strict=True)
     ]
 
 

@@ -10,6 +10,9 @@ from unireward_plugins.types import UNREAD_REASONS, Verdict
 REPLY_SHOWN = 600
 """The most characters of a reply without a verdict that people are shown; JSON has all of it."""
 
+LABEL_SHOWN = 300
+"""The most characters of the candidate beside it, which may be a long text."""
+
 REPLIES_SHOWN = 3
 """The most such replies."""
 
@@ -52,7 +55,11 @@ def explain_unread(labels: Sequence[str], verdicts: Sequence[Verdict]) -> None:
     """Say on standard error why replies held no verdict, with the beginning of each reply."""
     unread = [(label, verdict) for label, verdict in zip(labels, verdicts, strict=True) if verdict.unread is not None]
     for label, verdict in unread[:REPLIES_SHOWN]:
-        reply = verdict.reply if len(verdict.reply) <= REPLY_SHOWN else f"{verdict.reply[:REPLY_SHOWN]}..."
-        note(f"no verdict on {label}: {UNREAD_REASONS[verdict.unread or '']}. The reply: {reply!r}")
+        said = f". The reply: {_beginning(verdict.reply, REPLY_SHOWN)!r}" if verdict.reply else ""
+        note(f"no verdict on {_beginning(label, LABEL_SHOWN)}: {UNREAD_REASONS[verdict.unread or '']}{said}")
     if len(unread) > REPLIES_SHOWN:
         note(f"no verdict on {len(unread) - REPLIES_SHOWN} more; --json shows all")
+
+
+def _beginning(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

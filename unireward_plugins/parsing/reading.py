@@ -104,11 +104,23 @@ def plain(text: str) -> str:
     return text.translate(_PLAIN).replace("__", "")
 
 
+def labelled(label: str, text: str) -> re.Match[str] | None:
+    """The last `label: 4`, `label (1-5): 4.5/5` or `label = nan` of a text; `label` is itself a pattern.
+
+    None where the label stands once more behind it, with a colon and without a number that can be read: a judge that
+    corrects itself does not mean what it said before.
+    """
+    valued, named = _labels(label)
+    found = last(valued.finditer(text))
+    return None if found is None or named.search(text, found.end()) else found
+
+
 @cache
-def labelled(label: str) -> re.Pattern[str]:
-    """A pattern for `label: 4`, `label (1-5): 4.5/5` or `label = nan`; `label` is itself a pattern."""
-    hint = r"(?:\([^()\n]{0,40}+\)\s*+|\[[^\[\]\n]{0,40}+\]\s*+)?+"
-    return re.compile(rf"\b{label}\s*+{hint}(?:[:=]|-(?=\s))?+\s*+{NUMBER}{NUMBER_ENDS}", FLAGS)
+def _labels(label: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """The patterns for a label with a number, and for one with a colon."""
+    begin = rf"\b{label}\s*+(?:\([^()\n]{{0,40}}+\)\s*+|\[[^\[\]\n]{{0,40}}+\]\s*+)?+"
+    valued = rf"{begin}(?:[:=]|-(?=\s))?+\s*+{NUMBER}{NUMBER_ENDS}"
+    return re.compile(valued, FLAGS), re.compile(rf"{begin}[:=]", FLAGS)
 
 
 def last(matches: Iterable[re.Match[str]]) -> re.Match[str] | None:

@@ -18,7 +18,6 @@ from unireward_plugins.parsing.reading import (
     checked,
     combined,
     labelled,
-    last,
     unread,
 )
 from unireward_plugins.types import Verdict
@@ -32,7 +31,7 @@ FIVE_DIMENSIONS = {
 }
 """The dimensions of UnifiedReward v1 for videos, as aspects and as patterns of their labels."""
 
-FINAL_SCORE = labelled(r"final\s*+score")
+FINAL_SCORE = r"final\s*+score"
 _BARE = re.compile(rf"\s*+{NUMBER}\s*+\.?\s*+", FLAGS)
 _ELEMENT = re.compile(
     r"^[ \t]*+(?P<name>[^\n(]{1,80}?\([^()\n]{0,40}+\))[ \t]*+:[ \t]*+(?P<value>[01])[ \t]*+$", FLAGS | re.M
@@ -57,6 +56,8 @@ MOST_NAMES = 200
 def final_score(low: float, high: float) -> Reader:
     """`Final Score: 3.7`, the last one, on the scale `low`..`high`; or a reply that is nothing but a number.
 
+    A later `Final Score:` that cannot be read leaves no verdict: what stood before it was taken back.
+
     Scores: one, brought to 0..1. Aspects: `final_score` as it was written, and `element/dog (animal)` (0 or 1) for
     each line in which the judge says whether it found an element of the caption.
     """
@@ -65,7 +66,7 @@ def final_score(low: float, high: float) -> Reader:
 
 def _final_score(parts: Parts, low: float, high: float) -> Verdict:
     text = parts.plain
-    label = last(FINAL_SCORE.finditer(text))
+    label = labelled(FINAL_SCORE, text)
     elements = {
         f"element/{element['name'].strip()}": (float(element["value"]),)
         for element, _ in zip(_ELEMENT.finditer(text), range(MOST_NAMES), strict=False)
@@ -91,7 +92,7 @@ def _dim_lines(parts: Parts, names: tuple[str, ...], low: float, high: float) ->
 
 
 def _single(label: str, text: str, low: float, high: float) -> tuple[float] | str:
-    value = checked(last(labelled(label).finditer(text)), low, high)
+    value = checked(labelled(label, text), low, high)
     return value if isinstance(value, str) else (value,)
 
 
@@ -129,7 +130,7 @@ def five_dim() -> Reader:
 def _five_dim(parts: Parts) -> Verdict:
     text = parts.plain
     verdict = combined({name: _single(label, text, 1, 4) for name, label in FIVE_DIMENSIONS.items()}, 1, 4)
-    final = checked(last(FINAL_SCORE.finditer(text)), 1, 10)
+    final = checked(labelled(FINAL_SCORE, text), 1, 10)
     aspects = verdict.aspects if isinstance(final, str) else {**verdict.aspects, "final_score": (final,)}
     return replace(verdict, aspects=aspects)
 

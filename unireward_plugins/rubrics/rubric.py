@@ -104,10 +104,12 @@ class Rubric:
     def verdict(self, reply: Reply, readout: Readout = "generate") -> Verdict:
         """What a model's reply to `query(case, readout)` says.
 
-        A reply that repeats the prompt is no verdict, whatever examples stand in it. Raises `BackendError` where a
-        likelihood was asked and the backend gave none, `UniRewardError` where the reader is for another number of
-        candidates.
+        A reply that repeats the prompt is no verdict, whatever examples stand in it, and neither is `TOO_LONG`. Raises
+        `BackendError` where a likelihood was asked and the backend gave none, `UniRewardError` where the reader is for
+        another number of candidates.
         """
+        if reply.unread is not None:
+            return Verdict(None, reply=reply.text, unread=reply.unread)
         if readout == "likelihood":
             slot = self._slot()
             if reply.logprobs is None or len(reply.logprobs) != len(slot.choices):

@@ -85,6 +85,20 @@ def test_what_a_failed_request_was_about_is_counted_apart_and_in_no_figure(caplo
     assert "1 of 4 requests failed" in caplog.text
 
 
+def test_half_a_pair_is_in_no_figure_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    whole = [said("a", FORWARD, (0.9, 0.1)), said("a", BACKWARD, (0.8, 0.2))]
+    half = said("b", FORWARD, (0.1, 0.9))
+    for name, measure in aggregate.WITH_TIES.items():
+        if name != "provenance":
+            assert measure([*whole, half]) == measure(whole)
+    assert aggregate.provenance(whole)[0]["half_pairs"] == 0
+    assert caplog.text == ""
+    assert aggregate.provenance([*whole, half])[0]["half_pairs"] == 1
+    assert "give --limit even numbers" in caplog.text
+    scored_alone, single = said("c", FORWARD, (4.0, 2.5), asked="alone"), said("d", FORWARD, None, label="3.5")
+    assert aggregate.half_pairs([scored_alone, single]) == set()
+
+
 def test_scores_are_turned_back_to_the_order_of_the_dataset() -> None:
     forward = process_results(DOC, ["Image 1 is better."])
     backward = process_results({**DOC, "unireward_order": BACKWARD}, ["Image 1 is better."])
@@ -110,7 +124,7 @@ def test_the_orders_of_a_pair_come_together() -> None:
             said("a", BACKWARD, (0.2, 0.8)),
             said("b", FORWARD, None),
             said("b", BACKWARD, (0.4, 0.6)),
-            said("c", FORWARD, (0.5, 0.5)),
+            said("c", FORWARD, (0.5, 0.5), asked="alone"),
             said("d", FORWARD, (4.0, 2.5), asked="alone"),
             said("d", BACKWARD, (4.0, 2.5), asked="alone"),
             said("e", FORWARD, None, asked="not at all"),

@@ -168,12 +168,13 @@ def test_vl_rewardbench_reports_both_groupings() -> None:
             "asked": "case",
         }  # fmt: skip
 
-    answers = [
+    once = [
         said("hallucination_pair-1", right=False),
         said("RLHF-2", right=True),
         said("mmmu_3", right=True),
         said("wildvision_4", right=True),
     ]
+    answers = [*once, *({**one, "order": BACKWARD} for one in once)]
     measured = {name: measure(answers) for name, measure in vl_rewardbench.METRICS.items() if name != "provenance"}
     assert measured["accuracy_without_ties"] == 3 / 4
     assert measured["macro_accuracy_without_ties"] == pytest.approx((1 / 2 + 1 + 1) / 3)

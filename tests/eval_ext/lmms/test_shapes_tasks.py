@@ -80,6 +80,15 @@ def test_unread_replies_are_not_right_and_failed_requests_are_counted_apart() ->
     assert metrics["rank_correlation_95"](said) is None
 
 
+def test_half_a_pair_is_in_no_figure() -> None:
+    docs = list(docs_of("image_generation_pair"))
+    said = [process_results(doc, ["Image 1 is better."])["right"] for doc in docs]
+    metrics = shapes.image_generation_pair.metrics
+    for name in ("right", "flip_rate", "first_preferred", "unread_share", "right_95"):
+        assert metrics[name](said[:5]) == metrics[name](said[:4])
+    assert metrics["right"](said[:1]) is None
+
+
 @pytest.mark.parametrize("wanted", ["0", "-1", "many", ""])
 def test_a_number_of_items_that_is_none_is_named(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIREWARD_SHAPES_ITEMS", wanted)

@@ -18,7 +18,8 @@ from unireward_plugins.errors import UniRewardError
 from unireward_plugins.judges import ModelJudge
 from unireward_plugins.shapes import claims
 from unireward_plugins.shapes.claims import CONDITIONS, MEASURED, READOUTS, Result, measure, run_claims, work_left
-from unireward_plugins.shapes.claims_page import CLAIMS, MINUS, page, write_page
+from unireward_plugins.shapes.claims_page import MINUS, page, write_page
+from unireward_plugins.shapes.claims_questions import CLAIMS
 from unireward_plugins.shapes.rubrics import RUBRIC_OF
 from unireward_plugins.shapes.training_plan import Plan
 from unireward_plugins.testing import ScriptedBackend
@@ -145,7 +146,7 @@ def test_a_reply_without_a_verdict_earns_nothing() -> None:
 def test_the_page_holds_what_was_measured(tmp_path: Path) -> None:
     results = invented(Plan(judging_steps=900, tricky_steps=0, polishing_steps=0))
     text = write_page(results, tmp_path).read_text()
-    assert "--steps 900 --items 300 --seed 0 --seed 1 --seed 2" in text
+    assert "claims --output claims --steps 900 --items 300\n" in text
     both, alone = (
         [one.measures["image generation"]["generate, pair"] for one in results if one.condition == condition]
         for condition in ("both image tasks", "image generation alone")

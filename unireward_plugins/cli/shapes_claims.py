@@ -29,8 +29,9 @@ _COUNT = click.IntRange(min=1)
 def claims(output: Path, *, seeds: tuple[int, ...], steps: int | None, items: int | None, as_json: bool) -> None:
     """Test what the papers claim of joint learning, of reasons, of pairs and of both orders.
 
-    Tiny judges are taught in different ways and measured where the truth is known. It takes an hour or two on two CPU
-    cores, downloads nothing, and leaves a page with plots, whatever they say.
+    Tiny judges are taught in different ways and measured where the truth is known. It takes some two hours of one CPU
+    core, downloads nothing, and leaves a page with plots, whatever they say. Several runs, each with a --seed of its
+    own, can share the folder; one without --seed then writes the page of all.
     """
     from unireward_plugins.shapes import claims as testing
 

@@ -3,122 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, stdev
 
-from unireward_plugins.shapes.claims import MEASURED, Result
+from unireward_plugins.shapes.claims import ITEMS, SEEDS, STEPS, Result
+from unireward_plugins.shapes.claims_plots import plot
+from unireward_plugins.shapes.claims_questions import BOTH, CLAIMS, READOUTS, Claim, Column
 
 MINUS = "\N{MINUS SIGN}"
-LABELS, COLUMN, GAP, LINE, TOP, BOTTOM = 190, 130, 14, 22, 44, 36
-"""Of a plot: the widths of the labels, of a column and between columns, and the heights of a row, of what stands above
-the rows and of what stands below them."""
-STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#1c1f23}.quiet{fill:#61676f}.head{font-weight:600}"
-    ".edge{stroke:#e2e3df}.seed{fill:#0b7a5c;fill-opacity:.35}.mean{stroke:#0b7a5c;stroke-width:3}"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a plot and of its table: a judge, asked in a way."""
-
-    label: str
-    condition: str
-    measure: str
-    """The name of a measure, with `{}` where a column fills something in."""
-    heading: str = ""
-    """What stands above it in a plot, where a group of rows begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """What the rows are compared in."""
-
-    task: str
-    fills: str
-    """What it fills into a row's measure."""
-
-    @property
-    def title(self) -> str:
-        """Its name."""
-        named = {"generate": "reply", "likelihood": "likelihood"}.get(self.fills, self.fills)
-        return f"{self.task.removeprefix('image ')}, {named}"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A question, what the papers say, and what is compared to find out."""
-
-    slug: str
-    question: str
-    paper: str
-    rows: tuple[Row, ...]
-    columns: tuple[Column, ...]
-    comparisons: tuple[tuple[int, int], ...]
-    """Which rows are compared: the first of each two minus the second."""
-
-    def values(self, results: Sequence[Result], row: Row, column: Column) -> list[float]:
-        """The shares of one row in one column, one for each seed."""
-        name = row.measure.format(column.fills)
-        return [
-            one.measures[column.task][name] for one in results if one.condition == row.condition.format(column.task)
-        ]
-
-    def differences(self, results: Sequence[Result], rows: tuple[int, int], column: Column) -> list[float]:
-        """What the first of two rows has more than the second, seed by seed."""
-        better, worse = (self.values(results, self.rows[row], column) for row in rows)
-        return [one - other for one, other in zip(better, worse, strict=True)]
-
-
-CELLS = tuple(Column(task, arity) for task in MEASURED for arity in ("point", "pair"))
-READOUTS = tuple(Column(task, readout) for task in MEASURED for readout in ("generate", "likelihood"))
-BOTH, DIRECT = "both image tasks", "both image tasks, direct"
-CLAIMS = (
-    Claim(
-        "joint",
-        "Does learning several tasks together help each of them?",
-        "UnifiedReward ([arXiv 2503.05236](https://arxiv.org/abs/2503.05236)) says that learning to judge several "
-        "visual tasks together brings substantial mutual benefits.",
-        (
-            Row("alone", "{}" + " alone, equal steps per task", "generate, {}", heading="equal steps of the task"),
-            Row("both image tasks", BOTH, "generate, {}"),
-            Row("alone", "{} alone", "generate, {}", heading="equal steps in all"),
-            Row("both image tasks", BOTH, "generate, {}"),
-            Row("all four tasks", "all four tasks", "generate, {}"),
-        ),
-        CELLS,
-        ((1, 0), (3, 2), (4, 2), (4, 3)),
-    ),
-    Claim(
-        "reasons",
-        "Do reasons help?",
-        "UnifiedReward-Think ([arXiv 2505.03318](https://arxiv.org/abs/2505.03318)) says that a judge that reasons "
-        "before its verdict is more reliable, and that one that has learned to reason judges better without it, too.",
-        (
-            Row("taught reasons, gives them", BOTH, "generate, {}"),
-            Row("taught reasons, asked directly", BOTH, "likelihood, {}"),
-            Row("taught no reasons", DIRECT, "likelihood, {}"),
-        ),
-        CELLS,
-        ((0, 1), (0, 2), (1, 2)),
-    ),
-    Claim(
-        "pairs",
-        "Compare two, or score each? In one order, or in both?",
-        "UnifiedReward is taught both to compare pairs and to score candidates alone, and filters preference data by "
-        "the one and then by the other. Asking in both orders is the usual remedy for a judge that prefers a position.",
-        (
-            Row("compared, in one order", BOTH, "{}, pair"),
-            Row("compared, in both orders", BOTH, "{}, both orders"),
-            Row("each scored alone", BOTH, "{}, by points"),
-        ),
-        READOUTS,
-        ((0, 2), (1, 2), (1, 0)),
-    ),
-)
 
 
 def write_page(results: Sequence[Result], folder: Path) -> Path:
@@ -137,6 +30,8 @@ def page(results: Sequence[Result]) -> str:
     parts = [
         "# The papers' claims, tested here",
         introduction(results),
+        "## What came out",
+        summary(results),
         *(section(claim, results) for claim in CLAIMS),
         "### What both orders are for",
         orders(results),
@@ -152,9 +47,10 @@ def introduction(results: Sequence[Result]) -> str:
     items = results[0].settings["items"]
     seeds = sorted({one.seed for one in results})
     hours = sum(one.seconds for one in results) / 3600
-    command = f"unireward shapes claims --output claims --steps {plan['judging_steps']} --items {items}"
+    options = {f"--steps {plan['judging_steps']}": plan["judging_steps"] != STEPS, f"--items {items}": items != ITEMS}
+    options |= {f"--seed {seed}": seeds != list(SEEDS) for seed in seeds}
     return INTRODUCTION.format(
-        command=" ".join([command, *(f"--seed {seed}" for seed in seeds)]),
+        command=" ".join(["unireward shapes claims --output claims", *(text for text in options if options[text])]),
         looking=f"{plan['looking_steps']:,}",
         batch=plan["judging_batch"],
         steps=f"{plan['judging_steps']:,}",
@@ -165,6 +61,18 @@ def introduction(results: Sequence[Result]) -> str:
         hours=f"{hours:.1f}",
         software=", ".join(f"{name} {version(name)}" for name in ("unireward-plugins", "torch", "transformers")),
     )
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Every comparison in one line: its mean over columns and seeds, and how often the first was the better one."""
+    lines = [_line("", "points, mean", "the first is better in"), _line("---", "---", "---")]
+    for claim in CLAIMS:
+        lines.append(_line(f"**{claim.question}**", "", ""))
+        for rows in claim.comparisons:
+            found = [value for column in claim.columns for value in claim.differences(results, rows, column)]
+            better = sum(value > 0 for value in found)
+            lines.append(_line(_against(claim, rows), _points(fmean(found)), f"{better} of {len(found)}"))
+    return "\n".join(lines) + "\n\nOne comparison for each seed and column of the tables below."
 
 
 def section(claim: Claim, results: Sequence[Result]) -> str:
@@ -218,68 +126,6 @@ def orders(results: Sequence[Result]) -> str:
     lines = [_line("%", *(column.title for column in READOUTS)), _rule(READOUTS)]
     lines += [_line(label, *map(_spread, found)) for label, found in rows.items()]
     return "\n".join(lines) + "\n\n" + ORDERS
-
-
-def plot(claim: Claim, results: Sequence[Result]) -> str:
-    """A line for each row, a column for each column: every seed a dot, the mean a stroke. SVG that stands by itself."""
-    every = [value for row in claim.rows for column in claim.columns for value in claim.values(results, row, column)]
-    low = min(int(10 * min(every)) / 10, 0.9)
-    places, y = [], TOP
-    for row in claim.rows:
-        y += LINE if row.heading else 0
-        places.append(y)
-        y += LINE
-    width = LABELS + len(claim.columns) * (COLUMN + GAP)
-    drawn = [_labels(claim, places)]
-    for number, column in enumerate(claim.columns):
-        left = LABELS + number * (COLUMN + GAP)
-        drawn.append(_axis(column, left, bottom=y, low=low))
-        for row, place in zip(claim.rows, places, strict=True):
-            drawn.append(_dots(claim.values(results, row, column), left, place + LINE / 2, low=low))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + BOTTOM}" role="img" '
-        f'aria-label="{escape(claim.question)}"><style>{STYLE}</style>'
-        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(drawn)}'
-        f'<text class="quiet" x="{LABELS + 8}" y="{y + BOTTOM - 4}">% right; dots are seeds, strokes their means</text>'
-        "</svg>\n"
-    )
-
-
-def _labels(claim: Claim, places: Sequence[float]) -> str:
-    drawn = []
-    for row, place in zip(claim.rows, places, strict=True):
-        if row.heading:
-            drawn.append(f'<text class="quiet" x="6" y="{place - 6}">{escape(row.heading)}</text>')
-        drawn.append(f'<text x="14" y="{place + LINE / 2 + 4}">{escape(row.label)}</text>')
-    return "".join(drawn)
-
-
-def _axis(column: Column, left: float, *, bottom: float, low: float) -> str:
-    """A column's title in two lines, its edges and middle, and what they stand for."""
-    drawn = [
-        f'<text class="head" x="{left + 8}" y="{16 * line}">{escape(text)}</text>'
-        for line, text in enumerate(column.title.split(", "), start=1)
-    ]
-    for share in (low, (1 + low) / 2, 1):
-        x = _x(share, left, low=low)
-        drawn.append(
-            f'<line class="edge" x1="{x}" x2="{x}" y1="{TOP - 4}" y2="{bottom}"/>'
-            f'<text class="quiet" x="{x}" y="{bottom + 14}" text-anchor="middle">{100 * share:.0f}</text>'
-        )
-    return "".join(drawn)
-
-
-def _dots(values: Sequence[float], left: float, y: float, *, low: float) -> str:
-    dots = [
-        f'<circle class="seed" cx="{_x(value, left, low=low):.1f}" cy="{y}" r="4"><title>{value:.1%}</title></circle>'
-        for value in values
-    ]
-    x = f"{_x(fmean(values), left, low=low):.1f}"
-    return f'{"".join(dots)}<line class="mean" x1="{x}" x2="{x}" y1="{y - 7}" y2="{y + 7}"/>'
-
-
-def _x(share: float, left: float, *, low: float) -> float:
-    return round(left + 8 + (COLUMN - 16) * (share - low) / (1 - low), 1)
 
 
 def _name(claim: Claim, number: int) -> str:

@@ -1,0 +1,108 @@
+"""What the papers' claims are compared in: each question with its rows, its columns and what is set against what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unireward_plugins.shapes.claims import MEASURED, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a plot and of its table: a judge, asked in a way."""
+
+    label: str
+    condition: str
+    measure: str
+    """The name of a measure, with `{}` where a column fills something in."""
+    heading: str = ""
+    """What stands above it in a plot, where a group of rows begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the rows are compared in."""
+
+    task: str
+    fills: str
+    """What it fills into a row's measure."""
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        named = {"generate": "reply", "likelihood": "likelihood"}.get(self.fills, self.fills)
+        return f"{self.task.removeprefix('image ')}, {named}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A question, what the papers say, and what is compared to find out."""
+
+    slug: str
+    question: str
+    paper: str
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    comparisons: tuple[tuple[int, int], ...]
+    """Which rows are compared: the first of each two minus the second."""
+
+    def values(self, results: Sequence[Result], row: Row, column: Column) -> list[float]:
+        """The shares of one row in one column, one for each seed."""
+        name = row.measure.format(column.fills)
+        return [
+            one.measures[column.task][name] for one in results if one.condition == row.condition.format(column.task)
+        ]
+
+    def differences(self, results: Sequence[Result], rows: tuple[int, int], column: Column) -> list[float]:
+        """What the first of two rows has more than the second, seed by seed."""
+        better, worse = (self.values(results, self.rows[row], column) for row in rows)
+        return [one - other for one, other in zip(better, worse, strict=True)]
+
+
+CELLS = tuple(Column(task, arity) for task in MEASURED for arity in ("point", "pair"))
+READOUTS = tuple(Column(task, readout) for task in MEASURED for readout in ("generate", "likelihood"))
+BOTH, DIRECT = "both image tasks", "both image tasks, direct"
+CLAIMS = (
+    Claim(
+        "joint",
+        "Does learning several tasks together help each of them?",
+        "UnifiedReward ([arXiv 2503.05236](https://arxiv.org/abs/2503.05236)) says that learning to judge several "
+        "visual tasks together brings substantial mutual benefits.",
+        (
+            Row("alone", "{}" + " alone, equal steps per task", "generate, {}", heading="equal steps of the task"),
+            Row("both image tasks", BOTH, "generate, {}"),
+            Row("alone", "{} alone", "generate, {}", heading="equal steps in all"),
+            Row("both image tasks", BOTH, "generate, {}"),
+            Row("all four tasks", "all four tasks", "generate, {}"),
+        ),
+        CELLS,
+        ((1, 0), (3, 2), (4, 2), (4, 3)),
+    ),
+    Claim(
+        "reasons",
+        "Do reasons help?",
+        "UnifiedReward-Think ([arXiv 2505.03318](https://arxiv.org/abs/2505.03318)) says that a judge that reasons "
+        "before its verdict is more reliable, and that one that has learned to reason judges better without it, too.",
+        (
+            Row("taught reasons, gives them", BOTH, "generate, {}"),
+            Row("taught reasons, asked directly", BOTH, "likelihood, {}"),
+            Row("taught no reasons", DIRECT, "likelihood, {}"),
+        ),
+        CELLS,
+        ((0, 1), (0, 2), (1, 2)),
+    ),
+    Claim(
+        "pairs",
+        "Compare two, or score each? In one order, or in both?",
+        "UnifiedReward is taught both to compare pairs and to score candidates alone, and filters preference data by "
+        "the one and then by the other. Asking in both orders is the usual remedy for a judge that prefers a position.",
+        (
+            Row("compared, in one order", BOTH, "{}, pair"),
+            Row("compared, in both orders", BOTH, "{}, both orders"),
+            Row("each scored alone", BOTH, "{}, by points"),
+        ),
+        READOUTS,
+        ((0, 2), (1, 2), (1, 0)),
+    ),
+)

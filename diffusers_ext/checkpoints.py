@@ -111,7 +111,7 @@ def check_same_run(file: Path, run: Mapping[str, Any], *, options: Collection[st
     if differ:
         listed = "; ".join(f"{name} was {known.get(name)!r} and is {given.get(name)!r}" for name in differ)
         way_back = ""
-        if all(name in options and name in known for name in differ):
+        if set(differ) <= known.keys() & set(options):
             way_back = ", or go on as it was begun: " + " ".join(f"--{name} {_typed(known[name])}" for name in differ)
         raise UniRewardError(
             f"{file.parent} holds a run with other settings: {listed}. Choose another output folder{way_back}"

@@ -115,7 +115,7 @@ def _portable(value: Any) -> Any:
 
 def _is_here(value: str) -> bool:
     """Whether a setting is a path of this machine; a name without folders is the same on any."""
-    return Path(value).name != value and (Path(value).is_absolute() or Path(value).exists()) if value else False
+    return Path(value).name != value and (Path(value).is_absolute() or Path(value).exists())
 
 
 def _is_on_the_hub(pipeline: str) -> bool:

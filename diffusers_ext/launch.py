@@ -35,7 +35,8 @@ from typing import Any
 import click
 
 from diffusers_ext.validation import ValidationRewards
-from unireward_plugins.errors import UniRewardError, UnsupportedCase, needs_extra
+from unireward_plugins.cli import exit_code
+from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError, UnsupportedCase, needs_extra
 from unireward_plugins.judges import ask
 from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
@@ -247,11 +248,15 @@ def run(judge: Judge, script: Path, arguments: Sequence[str]) -> str | None:
 @click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def main(judge: str, script: Path, arguments: tuple[str, ...]) -> None:
-    """Run SCRIPT with its ARGUMENTS, and have a judge score every validation picture or clip that it makes."""
+    """Run SCRIPT with its ARGUMENTS, and have a judge score every validation picture or clip that it makes.
+
+    Where the judge fails before the training, or nothing has a score, exit codes are those of `unireward`.
+    """
     try:
         summary = run(load_judge(judge), script, arguments)
-    except UniRewardError as error:
-        raise click.ClickException(str(error)) from error
+    except (UniRewardError, BackendError, MissingExtra) as error:  # all others are the script's
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(exit_code(error))
     if summary is not None:
         click.echo(f"unireward: {summary}", err=True)
 

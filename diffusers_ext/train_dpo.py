@@ -13,7 +13,7 @@ import click
 
 from diffusers_ext.checkpoints import left_behind
 from diffusers_ext.dpo_config import DPOConfig, config_from, descriptions, read_settings
-from unireward_plugins.cli import BAD_INPUT, INTERRUPTED, MISSING_EXTRA, UNREACHABLE
+from unireward_plugins.cli import INTERRUPTED, exit_code
 from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 
 HELP = """Train a diffusers pipeline on preference pairs.
@@ -46,17 +46,8 @@ TEXTS = frozenset({"pipeline", "pairs", "output", "denoiser", "split", "cache", 
 """Settings that are texts, whatever they look like."""
 
 
-ENDINGS: Mapping[type[Exception], int] = {
-    UniRewardError: BAD_INPUT,
-    OSError: BAD_INPUT,
-    BackendError: UNREACHABLE,
-    MissingExtra: MISSING_EXTRA,
-}
-"""What ends with a message and no trace, and with which exit code: that of the `unireward` command."""
-
-
 def main(config: str | None, **given: str | None) -> None:
-    """Train as the options say; what is in `ENDINGS` and an interruption end with a message and no trace."""
+    """Train as the options say; foreseen errors and an interruption end with a message and no trace."""
     settings: DPOConfig | None = None
     try:
         settings = config_of(config, {name: value for name, value in given.items() if value is not None})
@@ -68,9 +59,9 @@ def main(config: str | None, **given: str | None) -> None:
         if settings is not None and os.environ.get("RANK", "0") == "0":
             click.echo(left_behind(Path(settings.output), settings.steps), err=True)
         sys.exit(INTERRUPTED)
-    except tuple(ENDINGS) as error:
+    except (UniRewardError, OSError, BackendError, MissingExtra) as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(next(code for kind, code in ENDINGS.items() if isinstance(error, kind)))
+        sys.exit(exit_code(error))
     if trainer.accelerator.is_main_process:
         click.echo(folder)
 

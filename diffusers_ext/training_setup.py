@@ -100,16 +100,16 @@ def cautions(config: DPOConfig, preferences: Preferences, *, pairs_a_step: int) 
 def _enlarged(preferences: Preferences, resolution: int | Size) -> Iterator[str]:
     """What to say where pixels are scaled up, by a look at some pairs."""
     looked = range(0, len(preferences), -(-len(preferences) // LOOKED_AT))
-    worst, size, target = 0.0, (0, 0), (0, 0)
-    for pair in map(preferences.pair, looked):
-        bucket = bucket_of(aspect_of(pair), resolution)
-        for high, wide in map(size_of, pair):
-            found = (max(bucket[0] / high, bucket[1] / wide), (high, wide), bucket)
-            worst, size, target = max((worst, size, target), found)
-    if worst > ENLARGED:
+    scale, (high, wide), bucket = max(
+        (max(bucket[0] / size[0], bucket[1] / size[1]), size, bucket)
+        for pair in map(preferences.pair, looked)
+        for bucket in [bucket_of(aspect_of(pair), resolution)]
+        for size in map(size_of, pair)
+    )
+    if scale > ENLARGED:
         yield (
             f"pairs are smaller than the resolution {resolution}: of {len(looked)} that were looked at, the smallest "
-            f"is {size[1]} x {size[0]} pixels (width x height) and is scaled up to {target[1]} x {target[0]}, which "
+            f"is {wide} x {high} pixels (width x height) and is scaled up to {bucket[1]} x {bucket[0]}, which "
             "adds blur and no detail. Give a resolution no larger than the pairs, or make larger pairs"
         )
 

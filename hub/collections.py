@@ -117,7 +117,7 @@ def load(
     part = collection.part(task, arity)
     here = None if folder is None else str(folder)
     if _Source(collection, part, columns or {}, here, revision).layout == "pick-a-pic":
-        part = _pictures(collection, part)
+        _check_pictures(collection, part)
     if folder is not None and not Path(folder).is_dir():
         raise UniRewardError(f"{collection.name}: there is no folder {here!r}")
     with needs_extra("loading datasets", "hub"):
@@ -151,14 +151,13 @@ def rows(
         _log.warning("%s: %s entries gave no row: %s", name, f"{left_out.total():,}", told)
 
 
-def _pictures(collection: Collection, part: Part) -> Part:
-    """The part, which must be one of pairs of pictures: Pick-a-Pic's columns hold nothing else."""
+def _check_pictures(collection: Collection, part: Part) -> None:
+    """Raise `UniRewardError` for a part that is none of pairs of pictures: Pick-a-Pic's columns hold nothing else."""
     if (part.task, part.arity) != ("image_generation", 2):
         raise UniRewardError(
             f"{collection.name}: the columns of Pick-a-Pic hold pairs of pictures, and {part.arity} candidate(s) of "
             f"{part.task} are asked for: give task='image_generation' and arity=2"
         )
-    return part
 
 
 def _told(source: _Source) -> Iterator[dict[str, Any] | str]:

@@ -123,9 +123,8 @@ def push(
     `pairs` become a dataset; a `judge`, an `adapter` or a `pipeline` becomes a model. The repository is made where
     there is none, private if so wished; one that is there stays what it is, and a public one is refused where private
     was wished. `licence` is an identifier of the Hub's (`cc-by-4.0`) for the card; by default the folder's, else that
-    of an earlier push.
-    `remove` names files of others to delete. `token` is one of the Hub's; by default the one of `hf auth login` or of
-    HF_TOKEN.
+    of an earlier push. `remove` names files of others to delete. `token` is one of the Hub's; by default the one of
+    `hf auth login` or of HF_TOKEN.
 
     The repository changes in one commit, and only if nobody else's came in between: two pushes at once end as if one
     came after the other. Whatever ends a push half-way leaves the repository as it was; the same push again goes on
@@ -192,11 +191,11 @@ def card_of_pairs(folder: Folder, repo: str, licence: str = "") -> dict[str, str
     if CARD not in folder.files:
         return {}
     card = on_the_hub(folder.files[CARD].text(), repo)
-    return {CARD: with_licence(card, licence) if licence and is_whole(card) else card}
+    return {CARD: with_licence(card, licence) if licence and has_metadata(card) else card}
 
 
-def is_whole(card: str) -> bool:
-    """Whether the card's metadata can be read; where they cannot, `check` says so."""
+def has_metadata(card: str) -> bool:
+    """Whether a card has metadata that can be read; where it has not, `check` says so."""
     try:
         return bool(header(card))
     except UniRewardError:

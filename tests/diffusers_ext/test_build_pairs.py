@@ -645,6 +645,8 @@ def test_the_gallery_shows_pairs_and_needs_nothing_else(tmp_path: Path) -> None:
     build_pairs(paint, PROMPTS, judge=bright, folder=tmp_path, candidates=4)
     page = (tmp_path / "gallery.html").read_text()
     assert page.count('<article class="pair">') == 3
+    assert page.count('<div class="number">') == 4
+    assert '<p class="legend">' in page
     assert "a green {cross} &amp; &lt;b&gt;more&lt;/b&gt;" in page
     assert "<b>more" not in page
     assert "&lt;b&gt;brighter&lt;/b&gt;" in page, "what the judge said"

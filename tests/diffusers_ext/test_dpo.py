@@ -387,22 +387,13 @@ def test_an_interrupted_run_says_where_it_is_and_goes_on_from_there(
 ) -> None:
     make()  # the cache
     forget_accelerate()
-    words = [
-        "--pipeline",
-        data / "sd",
-        "--pairs",
-        data / "pairs",
-        "--output",
-        tmp_path / "o",
-        "--cache",
-        data / "cache",
-    ]
+    words = [f"--pipeline={data}/sd", f"--pairs={data}/pairs", f"--cache={data}/cache", f"--output={tmp_path}/o"]
     words += ["--resolution", "32", "--batch_size", "2", "--lora_rank", "2", "--mixed_precision", "no"]
     words += ["--steps", "4", "--checkpoint_every", "2"]
 
     def run() -> Result:
         forget_accelerate()
-        return CliRunner().invoke(command, [str(word) for word in words])
+        return CliRunner().invoke(command, words)
 
     step = DPOTrainer.step
     for stop, told in (

@@ -225,6 +225,14 @@ def test_no_judge_is_taken_for_granted() -> None:
     assert "UNIREWARD_JUDGE" in CliRunner().invoke(main, ["--help"]).output
 
 
+@pytest.mark.parametrize(("judge", "code"), [("nobody", 2), ("http://localhost:1/v1", 3)])
+def test_a_judge_that_is_not_there_has_the_exit_codes_of_unireward(judge: str, code: int) -> None:
+    answer = CliRunner().invoke(main, ["--judge", judge, str(SCRIPT)])
+    assert answer.exit_code == code
+    assert answer.stderr.startswith("Error: ")
+    assert judge in answer.stderr
+
+
 def test_accelerate_launches_it_and_the_embedded_judge_scores(model: Path, tmp_path: Path) -> None:
     launched = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
     ours = ["-m", "diffusers_ext.launch", "--judge", "shapes", str(SCRIPT)]

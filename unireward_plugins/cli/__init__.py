@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(error: Exception, *, debug: bool) -> int:
     """Say in one line what went wrong, and return the exit code for it."""
-    code = _exit_code(error)
+    code = exit_code(error)
     if debug or code == DEFECT:
         traceback.print_exception(error)
     message = error.format_message() if isinstance(error, click.ClickException) else str(error) or repr(error)
@@ -128,7 +128,8 @@ def _path_of(ctx: click.Context) -> str:
     return "".join(f"{part} " for part in ctx.command_path.split()[1:])
 
 
-def _exit_code(error: Exception) -> int:
+def exit_code(error: Exception) -> int:
+    """What a shell is told of an error; `DEFECT` where nothing of that kind is foreseen."""
     match error:
         case click.ClickException() | UniRewardError() | OSError():
             return BAD_INPUT

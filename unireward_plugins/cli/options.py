@@ -36,16 +36,16 @@ class JudgeChoice:
         """Build the judge, whose model will be loaded without bars; errors as of `load_judge`."""
         from unireward_plugins.loading import load_judge
 
-        return without_bars(
-            load_judge(
-                self.ref,
-                rubric=self.rubric,
-                readout=self.readout,
-                both_orders=self.both_orders,
-                cache=self.cache,
-                family=self.family,
-            )
+        judge = load_judge(
+            self.ref,
+            rubric=self.rubric,
+            readout=self.readout,
+            both_orders=self.both_orders,
+            cache=self.cache,
+            family=self.family,
         )
+        hide_bars_of(judge)
+        return judge
 
     def settings(self) -> dict[str, object]:
         """What a verdict depends on besides the case; the cache is not part of it."""
@@ -58,14 +58,13 @@ class JudgeChoice:
         }
 
 
-def without_bars(judge: Judge) -> Judge:
-    """The same judge, whose model transformers loads without drawing bars, where it runs in this process."""
+def hide_bars_of(judge: Judge) -> None:
+    """Keep transformers from drawing bars when it loads the judge's model; for any other judge it is not imported."""
     from unireward_plugins.backends.transformers import TransformersBackend
 
     asking = judge.judge if isinstance(judge, BothOrders) else judge
     if isinstance(asking, ModelJudge) and isinstance(asking.backend, TransformersBackend):
         hide_loading_bars("transformers")
-    return judge
 
 
 def judge_options(command: Callable[..., Result]) -> Callable[..., Result]:

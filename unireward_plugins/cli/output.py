@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import re
 import sys
@@ -90,7 +90,7 @@ def hide_loading_bars(*libraries: Literal["transformers", "diffusers"]) -> None:
         from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 
         downloads_shown = not are_progress_bars_disabled()
-        for library in libraries:
+        for library in filter(importlib.util.find_spec, libraries):
             importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
         if downloads_shown:
             enable_progress_bars()  # transformers has hidden these as well

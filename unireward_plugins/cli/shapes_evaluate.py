@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unireward_plugins.cli.options import output_options, without_bars
+from unireward_plugins.cli.options import hide_bars_of, output_options
 from unireward_plugins.cli.output import Table, note, progress, show_json, show_table
 from unireward_plugins.errors import needs_extra
 
@@ -55,9 +55,10 @@ def evaluate(ref: str, *, items: int, seed: int | None, markdown: bool, as_json:
     if markdown and as_json:
         raise click.UsageError("give --markdown or --json, not both")
     judge, workers = _load(ref, items)
+    hide_bars_of(judge)
     with progress("judged", total=len(CELLS) * items) as advance:
         card = measuring.evaluate(
-            without_bars(judge),
+            judge,
             items=items,
             seed=measuring.FRESH_SEED if seed is None else seed,
             workers=workers,

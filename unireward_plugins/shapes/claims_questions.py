@@ -70,7 +70,7 @@ CLAIMS = (
         "UnifiedReward ([arXiv 2503.05236](https://arxiv.org/abs/2503.05236)) says that learning to judge several "
         "visual tasks together brings substantial mutual benefits.",
         (
-            Row("alone", "{}" + " alone, equal steps per task", "generate, {}", heading="equal steps of the task"),
+            Row("alone", "{} alone, equal steps per task", "generate, {}", heading="equal steps of the task"),
             Row("both image tasks", BOTH, "generate, {}"),
             Row("alone", "{} alone", "generate, {}", heading="equal steps in all"),
             Row("both image tasks", BOTH, "generate, {}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from random import Random
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_pictures_and_clips_with_far_more_wrong_are_read_back_but_for_a_few() ->
     found, happened = read_scenes(render(drawn, seed=3)), read_clips(render_clips(moving, seed=3))
     assert sum(scene != other for scene, other in zip(drawn, found, strict=True)) < 20
     assert sum(clip != other for clip, other in zip(moving, happened, strict=True)) < 5
+
+
+def test_a_shape_that_is_there_in_one_frame_is_read_without_a_warning() -> None:
+    shown = Clip(Shape("circle", "red", "large"), "appears")
+    frames = render_clips([shown], seed=1)
+    empty = frames[:, 0]
+    frames[:, :-1] = empty[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_clips(frames) == [shown]
 
 
 @pytest.mark.parametrize("side", [65, 96, 128])

@@ -229,7 +229,8 @@ def _clip(track: _Track, ground: Ground, *, noisy: bool) -> Clip | None:
     colour = _colour(track, LATE if action == "appears" else EARLY)
     shape = Shape(track.outline, colour, sizes.get(action, size_of(radius)), place, track.damage)
     jumps = np.linalg.norm(np.diff(path[track.there], axis=0), axis=-1)
-    found = zip(CLIP_FLAWS, (np.median(jumps) > LEAST_SHAKE, bool((track.light < 1).any()), noisy), strict=True)
+    jumps_about = len(jumps) > 0 and np.median(jumps) > LEAST_SHAKE
+    found = zip(CLIP_FLAWS, (jumps_about, bool((track.light < 1).any()), noisy), strict=True)
     return Clip(shape, action, ground, tuple(flaw for flaw, is_there in found if is_there))
 
 

@@ -12,7 +12,7 @@ import click
 from diffusers_ext.generator_options import drawing_options, goes_on
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.options import JudgeChoice, judge_options, output_options
-from unireward_plugins.cli.output import Table, note, progress, show_json, show_table
+from unireward_plugins.cli.output import Table, hide_loading_bars, note, progress, show_json, show_table
 from unireward_plugins.pairs import DROP_REASONS
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ def generation(  # noqa: PLR0913 (one for each option)
 ) -> int:
     """Make pairs of pictures or clips with any diffusers pipeline.
 
-    Draws samples of each prompt, has them judged, and keeps the best and the worst. PIPELINE is `shapes`, a Hub id
-    or the folder of a diffusers pipeline. The output is a dataset for `datasets.load_dataset` that diffusers'
-    Diffusion-DPO scripts read as it is; its gallery.html shows pairs, its dropped.jsonl what does not count.
+    Draws samples of each prompt, has them judged, and keeps the best and the worst. PIPELINE is `shapes`,
+    `shapes-clips`, a Hub id or the folder of a diffusers pipeline. The output is a dataset for `datasets.load_dataset`
+    that diffusers' Diffusion-DPO scripts read as it is; its gallery.html shows pairs, its dropped.jsonl what does not
+    count.
 
     \b
     unireward pairs generation stabilityai/sdxl-turbo --prompts prompts.txt --output pairs \\
@@ -62,6 +63,7 @@ def generation(  # noqa: PLR0913 (one for each option)
     """
     from diffusers_ext.build_pairs import build_pairs
 
+    hide_loading_bars("diffusers", "transformers")
     with goes_on(output):
         built = build_pairs(
             pipeline,

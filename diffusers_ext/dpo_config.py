@@ -29,7 +29,7 @@ class DPOConfig:
     """What `diffusers_ext.dpo.DPOTrainer` is told. `UniRewardError` for a value of the wrong type or out of range."""
 
     pipeline: str
-    """The generator to align: a Hub id, a folder of a diffusers pipeline, or an embedded one (`shapes`)."""
+    """The generator to align: a Hub id, a folder of a diffusers pipeline, or embedded: `shapes`, `shapes-clips`."""
     pairs: str = ""
     """The preference pairs: a folder, a Hub id of a dataset, or an upstream `dpo_data.json`. Columns are `prompt` or
     `caption`, with `chosen` and `rejected`, or with `jpg_0`, `jpg_1` and `label_0`."""

@@ -12,7 +12,7 @@ from diffusers_ext.generator_gallery import columns, judge_rows, unread
 from diffusers_ext.generator_options import CallArgument, drawing_options, goes_on
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.options import model_options, output_options
-from unireward_plugins.cli.output import Table, note, progress, show_json, show_table
+from unireward_plugins.cli.output import Table, hide_loading_bars, note, progress, show_json, show_table
 from unireward_plugins.generator_names import generator_names
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def eval_generator(  # noqa: PLR0913 (one for each option)
     """Measure a generator of pictures or clips, alone or against another.
 
     Draws samples of each prompt, the same seeds for both pipelines, has every judge score them and compare them in both
-    orders, and writes results.json, items.jsonl and gallery.html. PIPELINE is `shapes`, a Hub id or the folder of a
-    diffusers pipeline. VBench's list (VBench_full_info.json) may be the prompts, too: its own scorer then finds the
-    files.
+    orders, and writes results.json, items.jsonl and gallery.html. PIPELINE is `shapes`, `shapes-clips`, a Hub id or the
+    folder of a diffusers pipeline. VBench's list (VBench_full_info.json) may be the prompts, too: its own scorer then
+    finds the files.
 
     \b
     unireward eval-generator my/tuned-sdxl --against stabilityai/sdxl-turbo --prompts prompts.txt --output measured \\
@@ -74,6 +74,7 @@ def eval_generator(  # noqa: PLR0913 (one for each option)
 
     if against_call and against is None:
         raise click.UsageError("--against-call goes with --against")
+    hide_loading_bars("diffusers", "transformers")
     with goes_on(output):
         results = measure(
             pipeline,

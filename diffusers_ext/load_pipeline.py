@@ -31,13 +31,16 @@ VALUES_HASHED = 1024
 
 
 EMBEDDED: Mapping[str, Path] = MappingProxyType(
-    {"shapes": Path(unireward_plugins.__file__).parent / "shapes" / "generator"}
+    {
+        name: Path(unireward_plugins.__file__).parent / "shapes" / folder
+        for name, folder in (("shapes", "generator"), ("shapes-clips", "clip_generator"))
+    }
 )
-"""The tiny generators that come along, by name; see docs/proof.md."""
+"""The tiny generators that come along, of pictures and of clips, by name; see docs/proof.md."""
 
 
 def load_pipeline(ref: str | Path | Pipeline) -> Pipeline:
-    """The pipeline that `ref` names: a folder, a Hub id, or `shapes`; a pipeline is taken as it is.
+    """The pipeline that `ref` names: a folder, a Hub id, `shapes` or `shapes-clips`; a pipeline is taken as it is.
 
     A named one is put on the accelerator in bfloat16 where there is one, else on the CPU in float32. Raises
     `UniRewardError` where the name can mean nothing, and `BackendError` where the pipeline cannot be loaded.
@@ -88,7 +91,7 @@ def source_of(ref: str) -> str:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", ref):
         raise UniRewardError(
             f"{ref!r} names no pipeline. Give a Hub id such as 'stabilityai/sdxl-turbo', a folder that exists, or "
-            f"{' or '.join(map(repr, EMBEDDED))}, which comes along"
+            f"{' or '.join(map(repr, EMBEDDED))}, which come along"
         )
     return ref
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,16 +15,14 @@ from diffusers_ext.shards import write_whole
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from diffusers_ext.proof_exam import Exam
+    from diffusers_ext.proof_exam import Exam, PictureOrClip
     from diffusers_ext.prove import Result
 
 PAGE, FIGURES, PICTURE = "proof.md", "proof.json", "before-after.png"
 SIDE, GAP, LINE = 128, 6, 13
-"""Width and height of a sample in the picture, the space between two, and the height of a line of text, in pixels."""
-ROW = SIDE + 3 * GAP + LINE
-"""The height of a row of samples with its title."""
-SHOWN = 8
-"""How many prompts are in the picture."""
+"""Width and height of a frame in the picture, the space between two, and the height of a line of text, in pixels."""
+SHOWN, FRAMES_SHOWN = 8, 4
+"""How many prompts are in the picture, and how many frames of a clip."""
 RIGHT, WRONG = "#1a7f37", "#b42318"
 
 
@@ -94,30 +93,39 @@ def before_and_after(before: Exam, after: Exam) -> Image:
     """The first samples of both, one above the other, each framed in green where it is right and in red where not."""
     from PIL import Image, ImageDraw
 
-    width, rows = SIDE + 2 * GAP, ((before, "before"), (after, "after"))
-    sheet = Image.new("RGB", (SHOWN * width + GAP, 2 * ROW + 3 * LINE), "white")
+    strips = [[strip(sample) for sample in exam.pictures[:SHOWN]] for exam in (before, after)]
+    words = [textwrap.wrap(prompt, 21) for prompt in before.prompts[:SHOWN]]
+    width, tall = SIDE + 2 * GAP, strips[0][0].height
+    row_height = LINE + tall + 3 * GAP
+    sheet = Image.new("RGB", (SHOWN * width + GAP, 2 * row_height + LINE * max(map(len, words))), "white")
     draw = ImageDraw.Draw(sheet)
-    for row, (exam, name) in enumerate(rows):
-        top = row * ROW + LINE
+    for row, (exam, name) in enumerate(((before, "before"), (after, "after"))):
+        top = row * row_height + LINE
         draw.text((GAP, top - LINE), heading(name, exam), "black")
-        for column in range(SHOWN):
+        for column, picture in enumerate(strips[row]):
             left = GAP + column * width
-            frame = (left, top + GAP, left + SIDE + GAP, top + SIDE + 2 * GAP)
+            frame = (left, top + GAP, left + SIDE + GAP, top + tall + 2 * GAP)
             draw.rectangle(frame, fill=RIGHT if exam.right[column] else WRONG)
-            picture = exam.pictures[column].resize((SIDE, SIDE), Image.Resampling.NEAREST)
             sheet.paste(picture, (left + GAP // 2, top + GAP + GAP // 2))
-    for column, prompt in enumerate(before.prompts[:SHOWN]):
-        words = _in_lines(prompt)
-        draw.multiline_text((GAP + column * width, 2 * ROW), words, "dimgray")
+    for column, lines in enumerate(words):
+        draw.multiline_text((GAP + column * width, 2 * row_height), "\n".join(lines), "dimgray")
     return sheet
+
+
+def strip(sample: PictureOrClip) -> Image:
+    """A picture as it is shown, or some frames of a clip, evenly spaced, the first above and the last below."""
+    from PIL import Image
+
+    frames = sample if isinstance(sample, list) else [sample]
+    shown = min(FRAMES_SHOWN, len(frames))
+    film = Image.new("RGB", (SIDE, shown * (SIDE + GAP) - GAP), "white")
+    for place in range(shown):
+        frame = frames[round(place * (len(frames) - 1) / max(1, shown - 1))]
+        film.paste(frame.resize((SIDE, SIDE), Image.Resampling.NEAREST), (0, place * (SIDE + GAP)))
+    return film
 
 
 def heading(name: str, exam: Exam) -> str:
     """What stands above a row of samples: the share of right ones, in the same form as in the table, and of which."""
-    return f"{name}: {exam.share.value:.1%} right of the first samples of {len(exam.right)} prompts"
-
-
-def _in_lines(prompt: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(prompt, 21)[:3])
+    share = f"{name}: {exam.share.value:.1%} right of the first samples of {len(exam.right)} prompts"
+    return share + ("; each clip from its first frame down to its last" if isinstance(exam.pictures[0], list) else "")

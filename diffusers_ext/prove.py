@@ -1,8 +1,9 @@
 """The proof that the whole way works: a generator becomes more often right, by a truth that nothing on the way saw.
 
     results = prove("proof")                # or: unireward prove proof
+    results = prove("clips", plan=CLIPS)    # or: unireward prove proof --clips
 
-For each seed the embedded generator draws candidates, the embedded judge grades them, the best and the worst of each
+For each seed an embedded generator draws candidates, the embedded judge grades them, the best and the worst of each
 prompt become pairs, `DPOTrainer` learns from these, and the exact referee counts how many samples of held-out prompts
 are right before and after. Every stage goes on where it was stopped.
 """
@@ -15,7 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
@@ -28,15 +29,15 @@ from diffusers_ext.load_pipeline import fingerprint, load_pipeline
 from diffusers_ext.proof_exam import Exam, at_random, draw_prompts, examine, oracle
 from diffusers_ext.proof_page import write_page
 from diffusers_ext.shards import write_whole
+from unireward_plugins.cli.output import hide_loading_bars
 from unireward_plugins.errors import UniRewardError, needs_extra
-from unireward_plugins.shapes.generator_data import CALL
+from unireward_plugins.shapes.generator_data import CALL, CLIP_CALL
 from unireward_plugins.types import Judge
 
 Labels: TypeAlias = Literal["judge", "oracle", "random"]
 Watch: TypeAlias = Callable[[str, float], None]
 """Told what is being done, and the share of all work that is done already, from 0 to 1."""
 
-GENERATOR = "shapes"
 SEEDS = (0, 1, 2, 3, 4)
 LABELLERS: Mapping[Labels, Judge | str] = MappingProxyType({"judge": "shapes", "oracle": oracle, "random": at_random})
 """Who grades the candidates."""
@@ -70,8 +71,10 @@ CONTROLS: tuple[Arm, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a proof's figures depend on, beside the weights of generator and judge."""
+    """What a proof's figures depend on, beside the weights of generator and judge; by default of pictures."""
 
+    generator: str = "shapes"
+    """The embedded one to align."""
     training: int = 120
     """How many prompts candidates are drawn for, the same ones for every seed."""
     held_out: int = 120
@@ -93,6 +96,17 @@ class Plan:
         }
     )
     """Of every training, in `DPOConfig`."""
+
+
+CLIPS = Plan(
+    "shapes-clips",
+    training=80,
+    candidates=4,
+    exams=1,
+    call=dict(CLIP_CALL),
+    settings={**Plan().settings, "batch_size": 8},
+)
+"""The plan for clips, smaller because one takes as long as several pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +175,11 @@ def prove(
     workers: int = 2,
     watch: Watch = unwatched,
 ) -> list[Result]:
-    """Align the embedded generator with every seed, and write `proof.md`, `proof.json` and `before-after.png`.
+    """Align an embedded generator with every seed, and write `proof.md`, `proof.json` and `before-after.png`.
 
-    With `controls` also in all ways of `CONTROLS`. `workers` processes of one thread each share the work. Goes on where
-    it was stopped. Raises `UniRewardError` without seeds, and where the folder holds a proof with other settings.
+    `plan` says which and how: `Plan()`, of pictures, where none is given, or `CLIPS`. With `controls` also in all ways
+    of `CONTROLS`. `workers` processes of one thread each share the work. Goes on where it was stopped. Raises
+    `UniRewardError` without seeds, and where the folder holds a proof with other settings.
     """
     if not seeds:
         raise UniRewardError("a proof needs a seed at least: seeds=(0, 1, 2, 3, 4)")
@@ -190,7 +205,7 @@ def prove(
 def align_generator(
     folder: str | Path, *, seed: int = 0, plan: Plan | None = None, watch: Watch = unwatched
 ) -> GeneratorAlignment:
-    """Align the embedded generator once, and keep samples from before and after.
+    """Align an embedded generator once, by default that of pictures, and keep samples from before and after.
 
     Goes on where it was stopped; what it leaves in the folder is part of a `prove` with the same plan.
     """
@@ -210,8 +225,8 @@ def make_pairs(home: Path, plan: Plan, labels: Labels, seed: int) -> Path:
     folder = home / f"seed-{seed}" / f"pairs-{labels}"
     if not (folder / "README.md").is_file():
         build_pairs(
-            GENERATOR,
-            draw_prompts(plan.training, plan.held_out)[0],
+            plan.generator,
+            draw_prompts(plan.training, plan.held_out, plan.generator)[0],
             judge=LABELLERS[labels],
             folder=folder,
             candidates=plan.candidates,
@@ -236,9 +251,11 @@ def run_arm(home: Path, plan: Plan, arm: Arm, seed: int) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a") as log, redirect_stderr(log):
         settings = {**plan.settings, **arm.settings}
-        trainer = DPOTrainer(DPOConfig(pipeline=GENERATOR, pairs=str(pairs), output=str(folder), seed=seed, **settings))
+        trainer = DPOTrainer(
+            DPOConfig(pipeline=plan.generator, pairs=str(pairs), output=str(folder), seed=seed, **settings)
+        )
         trainer.train()
-    after = take_exam(load_aligned(folder), plan, seed).share.value
+    after = take_exam(load_aligned(folder, plan), plan, seed).share.value
     before = share_before(home, plan, seed)
     run = Run(arm.name, seed, len(trainer.preferences), before, after, time.monotonic() - began)
     write_whole(kept, json.dumps(asdict(run)).encode())
@@ -249,26 +266,26 @@ def share_before(home: Path, plan: Plan, seed: int) -> float:
     """How often the generator was right before, on the seed's noise."""
     kept = home / f"seed-{seed}" / "before.json"
     if not kept.is_file():
-        write_whole(kept, json.dumps(take_exam(load_pipeline(GENERATOR), plan, seed).share.value).encode())
+        write_whole(kept, json.dumps(take_exam(load_pipeline(plan.generator), plan, seed).share.value).encode())
     return float(json.loads(kept.read_text()))
 
 
 def take_exams(home: Path, plan: Plan, seed: int) -> tuple[Exam, Exam]:
     """One sample of each held-out prompt, before and after the plain training."""
-    once = Plan(plan.training, plan.held_out, plan.candidates, 1, plan.call, plan.settings)
-    aligned = load_aligned(home / f"seed-{seed}" / PLAIN.slug)
-    return take_exam(load_pipeline(GENERATOR), once, seed), take_exam(aligned, once, seed)
+    once = replace(plan, exams=1)
+    aligned = load_aligned(home / f"seed-{seed}" / PLAIN.slug, plan)
+    return take_exam(load_pipeline(plan.generator), once, seed), take_exam(aligned, once, seed)
 
 
 def take_exam(pipeline: Any, plan: Plan, seed: int) -> Exam:
     """Samples of the held-out prompts, from noise that no candidate came from, the same for every generator."""
-    prompts = draw_prompts(plan.training, plan.held_out)[1] * plan.exams
+    prompts = draw_prompts(plan.training, plan.held_out, plan.generator)[1] * plan.exams
     return examine(pipeline, prompts, seed=1_000_000 * (seed + 1) + 500_000, call=plan.call)
 
 
-def load_aligned(folder: Path) -> Any:
+def load_aligned(folder: Path, plan: Plan) -> Any:
     """The generator with what an arm has learned."""
-    pipeline: Any = load_pipeline(GENERATOR)
+    pipeline: Any = load_pipeline(plan.generator)
     pipeline.load_lora_weights(folder / "final")
     return pipeline
 
@@ -277,18 +294,16 @@ def check_same_proof(home: Path, plan: Plan) -> None:
     """Make sure that what lies in the folder was made with the same weights and settings."""
     from unireward_plugins import shapes
 
-    weights = {"generator": fingerprint(load_pipeline(GENERATOR)), "judge": shapes.load().backend.revision}
+    weights = {"weights": fingerprint(load_pipeline(plan.generator)), "judge": shapes.load().backend.revision}
     check_same_run(home / "plan.json", {**weights, **asdict(plan)})
 
 
-def hide_loading_bars() -> None:
+def silence_loading() -> None:
     """Keep diffusers and transformers from telling each time that a few megabytes are loaded."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
+    from diffusers.utils import logging
 
-    of_diffusers.disable_progress_bar()
-    of_diffusers.set_verbosity_error()  # a LoRA without weights for the text encoder is no news here
-    of_transformers.disable_progress_bar()
+    hide_loading_bars("diffusers", "transformers")
+    logging.set_verbosity_error()  # a LoRA without weights for the text encoder is no news here
 
 
 def _on_one_core() -> None:
@@ -297,4 +312,4 @@ def _on_one_core() -> None:
 
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    hide_loading_bars()
+    silence_loading()

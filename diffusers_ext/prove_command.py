@@ -1,4 +1,4 @@
-"""`unireward prove`: align the embedded generator, and have the exact referee count what that was good for."""
+"""`unireward prove`: align an embedded generator, and have the exact referee count what that was good for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from unireward_plugins.cli.output import Table, duration, note, show_json, show_
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--clips", is_flag=True, help="Align the generator of clips, not that of pictures.")
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="How many, from 0 on.")
 @click.option(
     "--controls",
@@ -22,7 +23,7 @@ from unireward_plugins.cli.output import Table, duration, note, show_json, show_
 )
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes, one core each.")
 @output_options
-def prove(folder: Path, *, seeds: int, controls: bool, workers: int, as_json: bool) -> None:
+def prove(folder: Path, *, clips: bool, seeds: int, controls: bool, workers: int, as_json: bool) -> None:
     """Show that aligning a generator works.
 
     The embedded generator draws candidates, the embedded judge grades them, the best and the worst become pairs,
@@ -33,14 +34,16 @@ def prove(folder: Path, *, seeds: int, controls: bool, workers: int, as_json: bo
     \b
     unireward prove proof
     unireward prove proof --controls
+    unireward prove clips --clips
     """
     from diffusers_ext.proof_page import FIGURES, PAGE, columns, rows
-    from diffusers_ext.prove import hide_loading_bars
+    from diffusers_ext.prove import CLIPS, silence_loading
     from diffusers_ext.prove import prove as run
 
-    hide_loading_bars()
+    silence_loading()
     watcher = Watcher()
-    results = run(folder, seeds=range(seeds), controls=controls, workers=workers, watch=watcher)
+    plan = CLIPS if clips else None
+    results = run(folder, seeds=range(seeds), controls=controls, plan=plan, workers=workers, watch=watcher)
     if as_json:
         show_json({"page": str(folder / PAGE), "figures": str(folder / FIGURES), "table": rows(results)})
         return

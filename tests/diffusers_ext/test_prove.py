@@ -12,12 +12,15 @@ from PIL import Image
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 from diffusers_ext import prove as prove_module
+from diffusers_ext.build_pairs import build_pairs
 from diffusers_ext.load_pipeline import load_pipeline
-from diffusers_ext.proof_exam import NOTHING, Exam, at_random, draw_prompts, examine, oracle, true_grades
-from diffusers_ext.proof_page import before_and_after, columns, heading, page, table
-from diffusers_ext.prove import CONTROLS, PLAIN, Plan, Result, Run, align_generator, prove, run_arm
+from diffusers_ext.preferences import read_preferences
+from diffusers_ext.proof_exam import CAPTIONS, NOTHING, Exam, at_random, draw_prompts, examine, oracle, true_grades
+from diffusers_ext.proof_page import GAP, SIDE, before_and_after, columns, heading, page, strip, table
+from diffusers_ext.prove import CLIPS, CONTROLS, PLAIN, Plan, Result, Run, align_generator, prove, run_arm
 from diffusers_ext.prove_command import prove as command
-from tests.diffusers_ext.tiny_proof import CALL, TINY
+from hub.clips import frames_of
+from tests.diffusers_ext.tiny_proof import CALL, CLIP_CALL, TINY, TINY_CLIPS
 from tests.hub.conftest import USERS
 from tests.hub.hub_server import HubServer
 from tests.hub.test_load import printed
@@ -25,9 +28,11 @@ from unireward_plugins import Case, Media
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.shapes.captions import Grades
 from unireward_plugins.shapes.check import parse_caption
-from unireward_plugins.shapes.data import fulfil
-from unireward_plugins.shapes.generator_data import generator_captions
-from unireward_plugins.shapes.render import render
+from unireward_plugins.shapes.data import altered, fulfil
+from unireward_plugins.shapes.render import render, render_clips
+from unireward_plugins.shapes.scene import ACTIONS
+
+CLIP_PROMPTS = ["a green circle that moves left", "a small blue square that turns red", "a white cross that grows"]
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +42,26 @@ def proof(tmp_path_factory):
 
 
 def drawn(prompts):
-    scenes = [fulfil(parse_caption(prompt), Random(prompt)) for prompt in prompts]
-    return [Image.fromarray(picture) for picture in render(scenes, seed=0)]
+    """What is asked for, rendered: pictures, or clips where the prompts say what happens."""
+    return shown([fulfil(parse_caption(prompt), Random(prompt)) for prompt in prompts])
 
 
-def test_prompts_are_the_same_every_time_and_no_held_out_one_is_trained_on() -> None:
-    training, held_out = draw_prompts(160, 120)
+def shown(subjects, seed=0):
+    if hasattr(subjects[0], "action"):
+        return [list(map(Image.fromarray, clip)) for clip in render_clips(subjects, seed=seed)]
+    return [Image.fromarray(picture) for picture in render(subjects, seed=seed)]
+
+
+@pytest.mark.parametrize("generator", CAPTIONS)
+def test_prompts_are_the_same_every_time_and_no_held_out_one_is_trained_on(generator) -> None:
+    training, held_out = draw_prompts(160, 120, generator)
     assert (len(set(training)), len(set(held_out))) == (160, 120)
     assert not set(training) & set(held_out)
-    assert set(training) | set(held_out) <= set(map(str, generator_captions()))
-    assert draw_prompts(20, 120)[1] == held_out
-    with pytest.raises(UniRewardError, match="405 captions, not 400"):
-        draw_prompts(400, 120)
+    assert set(training) | set(held_out) <= set(map(str, CAPTIONS[generator]()))
+    assert draw_prompts(20, 120, generator)[1] == held_out
+    count = len(CAPTIONS[generator]())
+    with pytest.raises(UniRewardError, match=f"'{generator}' has {count} captions, not {count} "):
+        draw_prompts(count, 120, generator)
 
 
 def test_the_truth_is_that_of_the_referee() -> None:
@@ -59,16 +72,27 @@ def test_the_truth_is_that_of_the_referee() -> None:
     assert true_grades(["a green circle"], [Image.new("RGB", (64, 64))])[0].overall == 1
 
 
-def test_the_oracle_prefers_what_is_right_and_random_labels_do_not_know_it() -> None:
-    prompts = list(draw_prompts(60, 0)[0])
+def test_the_truth_of_clips_is_that_of_the_referee_of_clips() -> None:
+    clips = drawn(CLIP_PROMPTS)
+    assert [found.alignment for found in true_grades(CLIP_PROMPTS, clips)] == [5, 5, 5]
+    assert all(found.alignment < 5 for found in true_grades(CLIP_PROMPTS, clips[1:] + clips[:1]))
+    stopped, empty = clips[0][:1] * 8, [Image.new("RGB", (64, 64), "white")] * 8
+    still, nothing = true_grades(CLIP_PROMPTS[:1] * 2, [stopped, empty])
+    assert still.alignment < 5
+    assert nothing == NOTHING
+
+
+@pytest.mark.parametrize(("generator", "count"), [("shapes", 60), ("shapes-clips", 30)])
+def test_the_oracle_prefers_what_is_right_and_random_labels_do_not_know_it(generator, count) -> None:
+    prompts = list(draw_prompts(count, 0, generator)[0])
     right = [Case(prompt, (Media.of(picture),)) for prompt, picture in zip(prompts, drawn(prompts), strict=True)]
     wrong = [Case(prompt, case.candidates) for prompt, case in zip(prompts[1:] + prompts[:1], right, strict=True)]
     assert all(verdict.scores == (1.0,) for verdict in oracle(right))
     assert np.mean([verdict.scores[0] for verdict in oracle(wrong)]) < 0.8
     assert at_random(right) == at_random(right)
     numbers = [verdict.scores[0] for verdict in at_random(right)]
-    assert len(set(numbers)) == 60
-    assert abs(np.mean(numbers) - 0.5) < 0.15
+    assert len(set(numbers)) == count
+    assert abs(np.mean(numbers) - 0.5) < 0.2
 
 
 def test_an_exam_draws_each_prompt_from_its_own_noise_whatever_is_drawn_with_it() -> None:
@@ -79,6 +103,52 @@ def test_an_exam_draws_each_prompt_from_its_own_noise_whatever_is_drawn_with_it(
     assert np.abs(np.asarray(exam.pictures[1], int) - np.asarray(alone.pictures[0], int)).max() <= 1
     assert exam.share.trials == 3
     assert exam.right == tuple(found.alignment == 5 for found in exam.grades)
+
+
+def test_an_exam_of_clips_draws_each_prompt_from_its_own_noise() -> None:
+    pipeline = load_pipeline("shapes-clips")
+    exam = examine(pipeline, CLIP_PROMPTS[:2], seed=7, call=CLIP_CALL)
+    alone = examine(pipeline, CLIP_PROMPTS[1:2], seed=8, call=CLIP_CALL)
+    clip, same = (np.stack([np.asarray(frame, int) for frame in one.pictures[-1]]) for one in (exam, alone))
+    assert clip.shape == (8, 64, 64, 3)
+    assert np.abs(clip - same).max() <= 1
+    assert exam.share.trials == 2
+
+
+def test_the_embedded_judge_chooses_the_better_clips_for_pairs(tmp_path) -> None:
+    prompts = [f"a red circle that {action}" for action in ACTIONS]
+
+    def paint(prompt, *, generator, output_type):
+        """A clip of what the prompt asks for, or for every other seed of something else, as pipelines answer."""
+        assert output_type == "pil"
+        seed = generator.initial_seed()
+        clip = fulfil(parse_caption(prompt), Random(seed))
+        return (shown([altered(clip, Random(seed)) if seed % 2 else clip], seed),)
+
+    build_pairs(paint, prompts, judge="shapes", folder=tmp_path / "pairs", candidates=4, way="grades")
+    pairs = read_preferences(tmp_path / "pairs")
+    assert len(pairs) >= 4
+    chosen, rejected = (
+        [[frame.pil() for frame in frames_of(pairs.pair(index)[role])] for index in range(len(pairs))]
+        for role in (0, 1)
+    )
+    means = [np.mean([found.alignment for found in true_grades(pairs.prompts, clips)]) for clips in (chosen, rejected)]
+    assert means[0] > means[1] + 0.5
+
+
+def test_a_generator_of_clips_is_aligned_with_clips(tmp_path) -> None:
+    alignment = align_generator(tmp_path, plan=TINY_CLIPS)
+    training, held_out = draw_prompts(4, 4, "shapes-clips")
+    pairs = read_preferences(alignment.pairs)
+    assert len(pairs) == alignment.run.pairs > 0
+    assert set(pairs.prompts) <= set(training)
+    assert {len(frames_of(clip)) for clip in pairs.pair(0)} == {8}
+    assert alignment.before.prompts == alignment.after.prompts == held_out
+    assert [len(clip) for clip in alignment.after.pictures] == [8] * 4
+    assert alignment.before.share.value == alignment.run.before
+    assert (alignment.adapter / "pytorch_lora_weights.safetensors").is_file()
+    with pytest.raises(UniRewardError, match="generator was 'shapes-clips' and is 'shapes'"):
+        align_generator(tmp_path, plan=TINY)
 
 
 def test_a_proof_leaves_a_page_figures_and_a_picture(proof) -> None:
@@ -103,17 +173,14 @@ def test_a_finished_proof_is_read_and_not_done_again(proof, monkeypatch) -> None
 
 def test_a_proof_that_was_stopped_while_training_goes_on_from_the_checkpoint(proof) -> None:
     folder, (result,) = proof
+    (run,) = result.runs
     home = folder / "seed-0" / "diffusion-dpo"
     (home / "result.json").unlink()
     (home / "checkpoints" / "step-00000002").rename(home / "checkpoints" / "stopped")
     steps = len((home / "log.jsonl").read_text().splitlines())
     again = run_arm(folder, TINY, PLAIN, 0)
     assert len((home / "log.jsonl").read_text().splitlines()) == steps == 2
-    assert (again.pairs, again.before, again.after) == (
-        result.runs[0].pairs,
-        result.runs[0].before,
-        result.runs[0].after,
-    )
+    assert replace(again, seconds=run.seconds) == run
 
 
 def test_a_folder_with_another_proof_is_left_alone(proof) -> None:
@@ -203,11 +270,27 @@ def test_the_picture_says_that_its_shares_count_one_sample_of_each_prompt() -> N
     assert "count the first sample of each prompt alone" in page([Result(PLAIN, (Run("x", 0, 1, 0.5, 0.5, 1.0),))])
 
 
-def test_the_command_shows_the_table(proof, monkeypatch) -> None:
+def test_the_picture_shows_a_clip_from_its_first_frame_down_to_its_last() -> None:
+    (clip,) = drawn(CLIP_PROMPTS[:1])
+    film = strip(clip)
+    assert film.size == (SIDE, 4 * SIDE + 3 * GAP)
+    for place, frame in enumerate((0, 2, 5, 7)):
+        top = place * (SIDE + GAP)
+        part = film.crop((0, top, SIDE, top + SIDE))
+        assert part.resize((64, 64), Image.Resampling.NEAREST).tobytes() == clip[frame].tobytes()
+    exam = Exam(tuple(CLIP_PROMPTS[:1]) * 8, (NOTHING,) * 8, (clip,) * 8)
+    assert heading("after", exam).endswith("of 8 prompts; each clip from its first frame down to its last")
+    assert before_and_after(exam, exam).height > 8 * SIDE
+
+
+def test_the_command_aligns_what_is_asked_for_and_shows_the_table(proof, monkeypatch) -> None:
     folder, results = proof
-    monkeypatch.setattr(prove_module, "prove", lambda *_, **__: results)
-    done = CliRunner().invoke(command, [str(folder), "--seeds", "1"])
-    assert done.exit_code == 0, done.output
-    assert "Diffusion-DPO\tjudge" in done.stdout
+    plans = []
+    monkeypatch.setattr(prove_module, "prove", lambda *_, plan, **__: plans.append(plan) or results)
+    for options in ([], ["--clips"]):
+        done = CliRunner().invoke(command, [str(folder), "--seeds", "1", *options])
+        assert done.exit_code == 0, done.output
+        assert "Diffusion-DPO\tjudge" in done.stdout
     done = CliRunner().invoke(command, [str(folder), "--json"])
     assert json.loads(done.stdout)["table"][0][0] == "Diffusion-DPO"
+    assert plans == [None, CLIPS, None]

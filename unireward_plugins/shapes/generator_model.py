@@ -1,4 +1,4 @@
-"""The tiny generator before training: a Stable Diffusion of the real classes, small enough for two CPU cores."""
+"""The tiny generators before training: Stable Diffusion and AnimateDiff of the real classes, for two CPU cores."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AnimateDiffPipeline,
+    AutoencoderKL,
+    DDIMScheduler,
+    MotionAdapter,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from unireward_plugins.shapes.render import SIDE, Pictures
+from unireward_plugins.shapes.render import FRAMES, SIDE, Pictures
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 TOKENS = 16
@@ -90,6 +98,22 @@ def build_denoiser() -> Any:
     )
 
 
+def add_motion(denoiser: Any) -> Any:
+    """The denoiser of pictures with motion modules, which at first change nothing (AnimateDiff, arXiv:2307.04725)."""
+    levels = denoiser.config.block_out_channels
+    modules: Any = MotionAdapter(
+        block_out_channels=levels,
+        motion_layers_per_block=1,
+        motion_num_attention_heads=4,
+        motion_norm_num_groups=denoiser.config.norm_num_groups,
+        motion_max_seq_length=FRAMES,
+    )
+    for name, weight in modules.named_parameters():
+        if ".proj_out." in name:
+            torch.nn.init.zeros_(weight)
+    return UNetMotionModel.from_unet2d(denoiser, modules)
+
+
 def build_scheduler() -> Any:
     """The noise of Stable Diffusion, learned as v, and a sampler that begins at pure noise."""
     return DDIMScheduler(
@@ -115,6 +139,18 @@ def assemble(codec: Any, text_encoder: Any, tokenizer: Any, denoiser: Any) -> An
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
+    )
+
+
+def assemble_clips(codec: Any, text_encoder: Any, tokenizer: Any, denoiser: Any) -> Any:
+    """The pipeline of these parts, whose denoiser holds the motion modules."""
+    return AnimateDiffPipeline(
+        vae=codec,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=denoiser,
+        motion_adapter=None,  # they are in the denoiser
+        scheduler=build_scheduler(),
     )
 
 

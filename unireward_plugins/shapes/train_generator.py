@@ -15,10 +15,10 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor
@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
 from unireward_plugins.errors import UniRewardError
+from unireward_plugins.shapes.captions import Caption
 from unireward_plugins.shapes.generator_card import write_card
 from unireward_plugins.shapes.generator_data import draw_careless, draw_crowded, generator_captions
 from unireward_plugins.shapes.generator_model import (
@@ -42,14 +43,11 @@ from unireward_plugins.shapes.recipe import CHECKPOINT, clock, read_checkpoint, 
 from unireward_plugins.shapes.render import render
 from unireward_plugins.shapes.scene import COLOURS, OUTLINES, PLACES, SIZES
 
+TOGETHER = 250
+"""How many pictures or captions are read at a time."""
 CROWDED = 6000
 """How many pictures the codec learns from."""
-FACTS: Mapping[str, tuple[str | None, ...]] = {
-    "colour": (None, *COLOURS),
-    "outline": (None, *OUTLINES),
-    "size": (None, *SIZES),
-    "place": (None, *PLACES),
-}
+Facts: TypeAlias = Mapping[str, tuple[str | None, ...]]
 """What a caption may ask for, by name."""
 CODEC_NOISE = 0.1
 """Standard deviation of the noise that is put on latents while the codec learns, so that it bears those that a denoiser
@@ -73,7 +71,7 @@ class Plan:
     painting_batch: int = 32
     painting_rate: float = 1.2e-3
     pictures: int = 12_000
-    """How many pictures there are to learn from, each with its caption."""
+    """How many pictures, or clips, there are to learn from, each with its caption."""
     blank: float = 0.1
     """How often the caption is left out, so that the generator can be guided."""
     average: float = 0.999
@@ -103,17 +101,24 @@ class Plan:
 class Training:
     """A run of a plan, at some step of it."""
 
+    facts: ClassVar[Facts] = {
+        "colour": (None, *COLOURS),
+        "outline": (None, *OUTLINES),
+        "size": (None, *SIZES),
+        "place": (None, *PLACES),
+    }
+    threads: ClassVar[int] = 1
+    """The tensors are too small for more; so many everywhere, so that sums come out the same."""
+    assemble = staticmethod(assemble)
+    """Makes the pipeline of its parts."""
+
     def __init__(self, plan: Plan) -> None:
-        torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
+        torch.set_num_threads(self.threads)
         self.plan, self.step, self.seconds = plan, 0, 0.0
-        self.tokenizer = build_tokenizer(map(str, generator_captions()))
+        self.captions = self.all_captions()
+        self.tokenizer = build_tokenizer(map(str, self.captions))
         torch.manual_seed(plan.seed)
-        self.modules: dict[str, Any] = {
-            "codec": build_codec(),
-            "text_encoder": build_text_encoder(self.tokenizer),
-            "denoiser": build_denoiser(),
-            "answers": torch.nn.Linear(TEXT_WIDTH, sum(map(len, FACTS.values()))),
-        }
+        self.modules = self.build_modules()
         self.modules["denoiser"].set_attn_processor(AttnProcessor())  # the fused one has no quick bfloat16 on a CPU
         self.noise = build_scheduler()
         self.painting = list(self.modules["denoiser"].parameters())
@@ -123,6 +128,23 @@ class Training:
             torch.optim.AdamW(weights, betas=(0.9, 0.99), weight_decay=0.01)
             for weights in (self.modules["codec"].parameters(), reading, self.painting)
         ]
+
+    def all_captions(self) -> tuple[Caption, ...]:
+        """What the generator is meant for."""
+        return generator_captions()
+
+    def build_modules(self) -> dict[str, Any]:
+        """All that has weights, before training."""
+        return {
+            "codec": build_codec(),
+            "text_encoder": build_text_encoder(self.tokenizer),
+            "denoiser": build_denoiser(),
+            "answers": self.build_answers(),
+        }
+
+    def build_answers(self) -> torch.nn.Linear:
+        """What says, from the mean of a caption's tokens, what it asks for."""
+        return torch.nn.Linear(TEXT_WIDTH, sum(map(len, self.facts.values())))
 
     def run(self) -> Iterator[float]:
         """The loss of each step that is left, as it is done."""
@@ -145,14 +167,13 @@ class Training:
 
     def reading_loss(self) -> Tensor:
         """How unlikely the text encoder finds what captions ask for, going by the mean of their tokens."""
-        captions = [*generator_captions(), None]
+        captions = [*self.captions, None]
         asked = [captions[row] for row in self._rows(len(captions), self.plan.reading_batch)]
         tokens = self._tokens(["" if caption is None else str(caption) for caption in asked])
         said = self.modules["answers"](self.modules["text_encoder"](tokens)[0].mean(1))
         losses, start = [], 0
-        for name, values in FACTS.items():
-            facts = [None if caption is None else caption.wanted[0].facts.get(name) for caption in asked]
-            truth = torch.tensor([values.index(fact) for fact in facts])
+        for name, values in self.facts.items():
+            truth = torch.tensor([values.index(None if caption is None else fact(caption, name)) for caption in asked])
             losses.append(cross_entropy(said[:, start : start + len(values)], truth))
             start += len(values)
         return torch.stack(losses).sum()
@@ -167,8 +188,13 @@ class Training:
         level = torch.randint(len(self.noise.alphas_cumprod), (len(rows),), generator=draws)
         noisy = self.noise.add_noise(clean, noise, level)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = self.modules["denoiser"](noisy, level, encoder_hidden_states=told, return_dict=False)[0]
+            found = self.predict(noisy, level, told)
         return mse_loss(found.float(), self.noise.get_velocity(clean, noise, level))
+
+    def predict(self, noisy: Tensor, level: Tensor, told: Tensor) -> Tensor:
+        """The denoiser's v, given the embeddings of the captions."""
+        found: Tensor = self.modules["denoiser"](noisy, level, encoder_hidden_states=told, return_dict=False)[0]
+        return found
 
     def crowded(self, count: int) -> Tensor:
         """Pictures for the codec, as it takes them."""
@@ -179,21 +205,24 @@ class Training:
     def encoded(self) -> tuple[Tensor, Tensor]:
         """The latents of all pictures and the embeddings of their captions, and last that of no caption; in half."""
         captions, scenes = draw_careless(self.plan.pictures, seed=self.plan.seed)
-        texts = [*map(str, captions), ""]
-        read = self.modules["text_encoder"]
-        embeds = [read(self._tokens(texts[start : start + 250]))[0].half() for start in range(0, len(texts), 250)]
         latents = []
-        for start in range(0, len(scenes), 250):
-            pictures = render(scenes[start : start + 250], seed=[self.plan.seed, start])
+        for start in range(0, len(scenes), TOGETHER):
+            pictures = render(scenes[start : start + TOGETHER], seed=[self.plan.seed, start])
             latents.append(self.modules["codec"].encode(pixel_values(pictures)).latent_dist.mode().half())
-        return torch.cat(latents), torch.cat(embeds)
+        return torch.cat(latents), self.read(captions)
+
+    def read(self, captions: Sequence[Caption]) -> Tensor:
+        """The embeddings of captions, and last that of no caption; in half."""
+        texts, read = [*map(str, captions), ""], self.modules["text_encoder"]
+        some = (texts[start : start + TOGETHER] for start in range(0, len(texts), TOGETHER))
+        return torch.cat([read(self._tokens(part))[0].half() for part in some])
 
     def pipeline(self) -> Any:
         """The generator as it is now, with the averaged weights."""
         parts = copy.deepcopy(self.modules)
         with torch.no_grad():
             torch._foreach_copy_(list(parts["denoiser"].parameters()), self.averages)
-        return assemble(parts["codec"], parts["text_encoder"], self.tokenizer, parts["denoiser"])
+        return self.assemble(parts["codec"], parts["text_encoder"], self.tokenizer, parts["denoiser"])
 
     def save(self, path: Path) -> None:
         """Write all that is needed to go on; the file is whole or not there."""
@@ -221,7 +250,7 @@ class Training:
             yield self._learn(self.optimizers[0], lambda: self.codec_loss(pictures))
 
     def _learn_to_paint(self) -> Iterator[float]:
-        if self.step == self.plan.painting_starts:
+        if self.plan.codec_steps and self.step == self.plan.painting_starts:
             centre_latents(self.modules["codec"], self.crowded(min(CROWDED, 1000)))
         latents, embeds = self.encoded()
         while self.step < self.plan.steps:
@@ -258,6 +287,11 @@ class Training:
         return torch.Generator().manual_seed((self.plan.seed * 10_000_019 + self.step) * 2 + stream)
 
 
+def fact(caption: Caption, name: str) -> str | None:
+    """What a caption of one shape asks for, by name; `None` where it leaves that open."""
+    return caption.action if name == "action" else caption.wanted[0].facts.get(name)
+
+
 @torch.no_grad()
 def centre_latents(codec: Any, pictures: Tensor) -> None:
     """Shift and scale each channel of the latents to mean 0 and deviation 1, within the codec's own weights.
@@ -283,7 +317,14 @@ def save_pipeline(pipeline: Any, folder: Path) -> None:
     pipeline.save_pretrained(folder)
 
 
-def train(output: Path, plan: Plan, *, save_every: int = 100, tell: Callable[[str], None] = print) -> None:
+def train(
+    output: Path,
+    plan: Plan,
+    *,
+    kind: type[Training] = Training,
+    save_every: int = 100,
+    tell: Callable[[str], None] = print,
+) -> None:
     """Train a generator and leave it in a folder, ready for `DiffusionPipeline.from_pretrained`.
 
     Raises `UniRewardError` where the folder holds a generator already, or the unfinished training of another plan.
@@ -291,7 +332,7 @@ def train(output: Path, plan: Plan, *, save_every: int = 100, tell: Callable[[st
     if (output / "model_index.json").exists():
         raise UniRewardError(f"{output} holds a generator already: choose another --output")
     output.mkdir(parents=True, exist_ok=True)
-    training = Training(plan)
+    training = kind(plan)
     run_to_the_end(training, output, save_every=save_every, tell=tell)
     save_pipeline(training.pipeline(), output)
     write_card(output, seed=plan.seed)
@@ -300,17 +341,17 @@ def train(output: Path, plan: Plan, *, save_every: int = 100, tell: Callable[[st
     tell(f"trained in {clock(training.seconds)}; {size:.1f} MB in {output}")
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_command(kind: type[Training], plan: Plan, *, about: str) -> None:
+    """The command that trains one."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="the folder to write; resumes what lies in it")
-    parser.add_argument("--seed", type=int, default=Plan().seed, help="another seed, another generator")
+    parser.add_argument("--seed", type=int, default=plan.seed, help="another seed, another generator")
     arguments = parser.parse_args()
     try:
-        train(arguments.output, Plan(seed=arguments.seed))
+        train(arguments.output, replace(plan, seed=arguments.seed), kind=kind)
     except UniRewardError as error:
         parser.error(str(error))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(Training, Plan(), about=__doc__ or "")

@@ -88,9 +88,8 @@ def _bars(draw: ImageDraw, shares: Sequence[float], colour: tuple[int, int, int]
     for index, share in enumerate(shares):
         left = LEFT + index * width + place * (width - 2) / of + 1
         if share:
-            draw.rectangle(
-                (left, bottom - share * (bottom - TOP), left + (width - 2) / of - 1, bottom - 1), fill=colour
-            )
+            height = max(1.0, share * (bottom - TOP))  # a bar that is there is seen, however small its share
+            draw.rectangle((left, bottom - height, left + (width - 2) / of - 1, bottom - 1), fill=colour)
 
 
 def _axes(draw: ImageDraw, low: float, high: float, most: int) -> None:

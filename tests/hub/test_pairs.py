@@ -424,3 +424,10 @@ def test_the_histogram_counts_every_score(tmp_path: Path) -> None:
     assert scale([0.2, 0.9]) == (0.0, 1.0)
     assert scale([1, 10]) == (1, 10)
     assert scale([7, 7]) == (6.5, 7.5)
+
+
+def test_a_bar_of_one_score_among_very_many_is_seen() -> None:
+    pixels = np.asarray(histogram({"chosen": [1.0] * 2000 + [0.3], "rejected": [0.0]}))
+    left, right = np.split(pixels, 2, axis=1)
+    assert (left[40:] == CHOSEN).all(-1).any()
+    assert (right[40:] == CHOSEN).all(-1).any()

@@ -136,7 +136,7 @@ def show_plan(plan: Plan) -> None:
     show_table(files_table(plan))
     click.echo(f"\nREADME.md:\n\n{printable(plan.card)}")
     if plan.unseen:
-        note(f"the repository could not be compared with, so all is shown as new: {plan.unseen}")
+        note(f"the repository could not be compared with: {plan.unseen}; all is shown as new, no licence was checked")
     visible = "private" if plan.private else "public"
     sent = sum(entry.size for entry in plan.entries if entry.change in ("add", "replace"))
     note(f"{sent:,} bytes would go to a {visible} repository; nothing was sent")

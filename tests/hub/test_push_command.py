@@ -116,7 +116,7 @@ def test_how_it_ends_says_why(server: HubServer, pairs: Path, capsys: pytest.Cap
     assert (code, "the same push goes on from there" in err) == (3, True)
     code, out, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--dry-run")
     assert (code, "\tnew\t" in out) == (0, True)
-    assert "the repository could not be compared with, so all is shown as new: reading org/pairs failed" in err
+    assert "the repository could not be compared with: reading org/pairs failed" in err
     server.fault = None
     (pairs / "state.pt").write_bytes(b"x")
     code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs")

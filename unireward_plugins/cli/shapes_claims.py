@@ -23,7 +23,11 @@ _COUNT = click.IntRange(min=1)
     help="The folder for the page, its plots, the judges and their figures; goes on with what lies in it.",
 )
 @click.option("--seed", "seeds", type=int, multiple=True, help="More than once for more. [default: 0, 1 and 2]")
-@click.option("--steps", type=_COUNT, help="Of learning to judge, for each judge. [default: 1000]")
+@click.option(
+    "--steps",
+    type=_COUNT,
+    help="Of learning to judge, for each judge, after 2,000 of learning to look. [default: 1000]",
+)
 @click.option("-n", "--items", type=_COUNT, help="Fresh ones in each cell, to measure by. [default: 200]")
 @output_options
 def claims(output: Path, *, seeds: tuple[int, ...], steps: int | None, items: int | None, as_json: bool) -> None:

@@ -169,6 +169,8 @@ def look(path: Path, plan: Plan, *, watch: Watch) -> Training:
     if training.step < common.steps:
         for _ in training.run():
             watch(int(training.step % LOOKING_COST == 0))
+            if training.step % SAVE_EVERY == 0:
+                training.save(path)
         training.save(path)
     return training
 

@@ -183,6 +183,10 @@ task* means that every judge sees as much of an image task as the judge of both 
 takes more steps in all. Neither alone is the fair comparison: the first asks what to do with a given amount of
 computing, the second what to do with given data.
 
+*Alone* is one image task, for a point and for pairs; *both image tasks* is one and the same judge wherever it stands.
+A *reply* is generated, with its reasons where the judge was taught any; *asked directly*, or *likelihood*, is the most
+likely verdict without a word before it, as a judge that was taught reasons was taught in one lesson of five.
+
 *Point* is the share of scores (1 to 5) within half a grade of the truth; *pair* the share of pairs whose better
 candidate wins, where a tie counts a half, and a reply without a verdict nothing. From {items} items a share is known
 to about ±{chance} points, the difference of two judges on the same items to somewhat less. Where nothing matters,

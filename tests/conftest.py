@@ -1,7 +1,8 @@
-"""What holds for all tests: they mean the same on a machine with an accelerator."""
+"""What holds for all tests: they mean the same on a machine with an accelerator, and in the background."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,13 @@ from unireward_plugins.backends import checkpoint
 def broken_pictures_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """lmms-eval tells Pillow, for the whole process, to fill up pictures that are cut off."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptions_are_heard() -> None:
+    """A shell starts what runs in the background deaf to Ctrl-C, and some tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

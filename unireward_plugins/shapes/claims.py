@@ -142,7 +142,8 @@ def work_left(output: Path, *, base: Plan, seeds: Sequence[int]) -> int:
     left = 0
     for seed in seeds:
         folder = output / f"seed-{seed}"
-        left += 0 if (folder / "looked.pt").exists() else base.looking_steps // LOOKING_COST
+        has_looked = any((folder / condition.slug).is_dir() for condition in CONDITIONS)
+        left += 0 if has_looked else base.looking_steps // LOOKING_COST
         for condition in CONDITIONS:
             if not (folder / f"{condition.slug}.json").exists():
                 left += condition.plan(base, seed).judging_steps + MEASURING_COST

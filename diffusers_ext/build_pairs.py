@@ -28,7 +28,7 @@ from diffusers_ext.shards import Record, close_run, open_run, records, write_sha
 from diffusers_ext.sift import Drawn, Sifted, Way, check_way, judge_candidates, sift, way_for
 from hub import schema
 from hub.asked import Known
-from unireward_plugins.judges import BothOrders, ModelJudge
+from unireward_plugins.judges import BothOrders, ModelJudge, in_one_order
 from unireward_plugins.loading import load_judge
 from unireward_plugins.types import Case, Judge, Task
 
@@ -111,9 +111,9 @@ def build_pairs(  # noqa: PLR0913 (all of them the user's)
 
     Writes shard by shard into `folder`: whatever ends a run, the same call goes on, and what was finished is neither
     lost nor done twice. At the end the folder is a dataset with a card; `gallery.html` shows pairs, `dropped.jsonl`
-    lists with its reason what does not count. Raises `UniRewardError` where the folder holds another run or something
-    else, and for bad prompts or arguments; `UnsupportedCase` where the judge cannot judge such samples; `BackendError`
-    where pipeline or judge cannot be loaded or fail.
+    lists with its reason what does not count, if anything. Raises `UniRewardError` where the folder holds another run
+    or something else, and for bad prompts or arguments; `UnsupportedCase` where the judge cannot judge such samples;
+    `BackendError` where pipeline or judge cannot be loaded or fail.
     """
     check_way(way, candidates)
     asked, painter, critic = read_prompts(prompts), load_pipeline(pipeline), both_ways(judge)
@@ -130,9 +130,7 @@ def build_pairs(  # noqa: PLR0913 (all of them the user's)
 
 def both_ways(judge: str | Path | Judge) -> BothOrders:
     """The judge that is meant, asking comparisons in both orders."""
-    loaded = load_judge(judge, both_orders=True)
-    assert isinstance(loaded, BothOrders)
-    return loaded
+    return BothOrders(in_one_order(load_judge(judge)))
 
 
 def describe_judge(judge: BothOrders) -> dict[str, Any]:
@@ -276,7 +274,8 @@ def finish(folder: Path, plan: Plan) -> Built:
         dropped=dict(dropped.most_common()),
         left_out=dict(left_out.most_common()),
     )
-    write_whole(folder / "dropped.jsonl", "".join(lines).encode())
+    if lines:
+        write_whole(folder / "dropped.jsonl", "".join(lines).encode())
     write_gallery(folder, built, plan)
     files = close_run(folder)
     if built.pairs:

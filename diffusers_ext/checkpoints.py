@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 KEPT = 2
 """How many checkpoints are kept, the newest."""
 NAME = re.compile(r"step-(\d{8})")
+CHANGED: Mapping[str, str] = {"pairs_digest": "the pairs have changed"}
+"""What is said where something differs whose values tell nobody anything: it is known by a hash."""
 
 
 def save_checkpoint(accelerator: Any, root: Path, step: int) -> None:
@@ -54,6 +56,19 @@ def checkpoints(root: Path) -> list[Path]:
 def step_of(checkpoint: Path) -> int:
     """The steps that a checkpoint has behind it."""
     return int(checkpoint.name.removeprefix("step-"))
+
+
+def check_steps(output: Path, steps: int) -> None:
+    """Raise `UniRewardError` where the run in a folder has more steps behind it than it is to have in all.
+
+    Nothing could be trained, and what it saves would not be a model of so many steps.
+    """
+    done = max(map(step_of, checkpoints(output / "checkpoints")), default=0)
+    if done > steps:
+        raise UniRewardError(
+            f"{output} holds a run that has done {done} steps, and steps is {steps}: it cannot be taken back. Give at "
+            f"least --steps {done} to go on with it, or choose another output folder"
+        )
 
 
 def left_behind(output: Path, steps: int) -> str:
@@ -109,7 +124,9 @@ def check_same_run(file: Path, run: Mapping[str, Any], *, options: Collection[st
     given = json.loads(json.dumps(run))
     differ = [name for name in {**known, **given} if known.get(name) != given.get(name)]
     if differ:
-        listed = "; ".join(f"{name} was {known.get(name)!r} and is {given.get(name)!r}" for name in differ)
+        listed = "; ".join(
+            CHANGED.get(name) or f"{name} was {known.get(name)!r} and is {given.get(name)!r}" for name in differ
+        )
         way_back = ""
         if set(differ) <= known.keys() & set(options):
             way_back = ", or go on as it was begun: " + " ".join(f"--{name} {_typed(known[name])}" for name in differ)

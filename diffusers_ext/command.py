@@ -100,7 +100,12 @@ def report(built: Built) -> None:
     rows = [("prompts", f"{built.prompts:,}"), ("pairs", f"{built.pairs:,}")]
     rows += _reasons("no pair", built.dropped) + _reasons("left out", built.left_out)
     show_table(Table(("what", "count"), rows, numbers=frozenset({"count"})))
-    note(f"see {built.folder / 'gallery.html'}; what does not count is listed in {built.folder / 'dropped.jsonl'}")
+    ties = built.dropped.get("tie", 0)
+    if 2 * ties > built.prompts:
+        told = f"{ties:,} of {built.prompts:,} prompts gave no pair because of a tie"
+        note(f"{told}: more candidates of each (--candidates) can help")
+    listed = f"; what does not count is listed in {built.folder / 'dropped.jsonl'}"
+    note(f"see {built.folder / 'gallery.html'}" + (listed if built.dropped or built.left_out else ""))
 
 
 def _reasons(what: str, counts: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -42,6 +42,7 @@ from diffusers_ext.memory import described
 from diffusers_ext.preferences import read_preferences
 from diffusers_ext.training_setup import accelerator_for, adapter_with_cache, cautions, check_same_run, pair_weights
 from diffusers_ext.winner_watch import WinnerWatch
+from hub.cards import counted
 from unireward_plugins.errors import UniRewardError
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class DPOTrainer:
             pairs_a_step=self.pairs_a_step,
             pairs=self.preferences.digest,
         )
+        checkpoints.check_steps(self.output, config.steps)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -251,6 +253,6 @@ class DPOTrainer:
         """How many pairs there are, in words."""
         left_out = ", ".join(f"{count} {reason}" for reason, count in self.preferences.dropped.items()) or "none"
         return (
-            f"{len(self.preferences):,} pairs of {len(set(self.preferences.prompts)):,} prompts, "
-            f"{len(self.held_out):,} held out; rows left out: {left_out}; {self.pairs_a_step} pairs a step"
+            f"{counted(len(self.preferences), 'pair')} of {counted(len(set(self.preferences.prompts)), 'prompt')}, "
+            f"{len(self.held_out):,} held out; rows left out: {left_out}; {counted(self.pairs_a_step, 'pair')} a step"
         )

@@ -6,7 +6,6 @@ DPOConfig(pipeline="stabilityai/sdxl-turbo", pairs="pairs", output="aligned", be
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import math
 import textwrap
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.errors import UniRewardError, did_you_mean
 
 TRACKERS = ("aim", "all", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
 """The trackers of accelerate (its `LOGGER_TYPE_TO_CLASS`), named as their packages are; `all`: those installed."""
@@ -141,7 +140,7 @@ class DPOConfig:
 
         if self.loss not in LOSSES:
             raise UniRewardError(
-                f"there is no loss {self.loss!r}.{_nearest(self.loss, LOSSES)} There are {', '.join(LOSSES)}"
+                f"there is no loss {self.loss!r}.{did_you_mean(self.loss, LOSSES)} There are {', '.join(LOSSES)}"
             )
         keywords = [
             one.name
@@ -154,7 +153,7 @@ class DPOConfig:
                 raise UniRewardError(f"loss {self.loss!r} has no option {name!r}; it has {own}")
         for name in self.trackers:
             if name not in TRACKERS:
-                near = _nearest(name, TRACKERS)
+                near = did_you_mean(name, TRACKERS)
                 raise UniRewardError(f"there is no tracker {name!r}.{near} There are {', '.join(TRACKERS)}")
         if self.auto_beta is not None and not LOSSES[self.loss].needs_reference:
             raise UniRewardError(
@@ -203,7 +202,7 @@ def config_from(settings: Mapping[str, Any]) -> DPOConfig:
     names = [one.name for one in fields(DPOConfig)]
     for name in settings:
         if name not in names:
-            raise UniRewardError(f"there is no setting {name!r}.{_nearest(str(name), names)}")
+            raise UniRewardError(f"there is no setting {name!r}.{did_you_mean(str(name), names)}")
     needed = [one.name for one in fields(DPOConfig) if one.default is MISSING and one.default_factory is MISSING]
     if missing := [name for name in needed if name not in settings]:
         raise UniRewardError(f"{', '.join(missing)} must be set, as in --{missing[0]} ... or {missing[0]}: ... in YAML")
@@ -250,7 +249,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         if fits:
             return typed
     choices = [item for kind in kinds if get_origin(kind) is Literal for item in get_args(kind)]
-    near = _nearest(value, choices) if isinstance(value, str) else ""
+    near = did_you_mean(value, choices) if isinstance(value, str) else ""
     hint = f".{near}" if near else ""
     raise UniRewardError(f"{name} must be {' or '.join(_in_words(kind) for kind in kinds)}, got {value!r}{hint}")
 
@@ -294,8 +293,3 @@ def _as(kind: Any, value: Any) -> tuple[bool, Any]:
             return False, None
     plain = get_origin(kind) or kind
     return isinstance(value, plain) and not (plain is int and isinstance(value, bool)), value
-
-
-def _nearest(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -19,7 +19,7 @@ from diffusers_ext.piecewise import do_piecewise
 from diffusers_ext.sample_files import Drawn, task_of
 from diffusers_ext.shards import Record, records, write_whole
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import BothOrders, ModelJudge, ask, average_of_orders
+from unireward_plugins.judges import ModelJudge, ask, average_of_orders, in_one_order
 from unireward_plugins.loading import load_judge
 from unireward_plugins.types import Case, Judge, Task, Verdict
 
@@ -60,8 +60,7 @@ def named_judges(judges: Sequence[str | Path | Judge], **choice: Any) -> list[Na
         raise UniRewardError("give one judge at least")
     named = []
     for ref in judges:
-        loaded = load_judge(ref, **choice)
-        judge = loaded.judge if isinstance(loaded, BothOrders) else loaded
+        judge = in_one_order(load_judge(ref, **choice))
         if isinstance(judge, ModelJudge):
             if not any(task in ("image_generation", "video_generation") for task, _ in judge.rubrics):
                 raise UniRewardError(f"judge {judge.name!r} judges neither pictures nor clips that were generated")

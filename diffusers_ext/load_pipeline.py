@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
@@ -19,7 +18,7 @@ from packaging.version import Version
 import unireward_plugins
 from diffusers_ext.sample import OWN_ARGUMENTS, Pipeline
 from hub.model_cards import LORA
-from unireward_plugins.errors import BackendError, UniRewardError, needs_extra
+from unireward_plugins.errors import BackendError, UniRewardError, did_you_mean, needs_extra
 
 if TYPE_CHECKING:
     import torch
@@ -111,9 +110,8 @@ def check_call(pipeline: Pipeline, call: Mapping[str, Any]) -> None:
     takes_all = not is_diffusers(pipeline) and any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken)
     for name, value in call.items():
         if not takes_all and name not in names and name not in OWN_ARGUMENTS:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UniRewardError(f"{name_of(pipeline)} takes no argument {name!r}.{hint} It takes {', '.join(names)}")
+            near = did_you_mean(name, names)
+            raise UniRewardError(f"{name_of(pipeline)} takes no argument {name!r}.{near} It takes {', '.join(names)}")
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:

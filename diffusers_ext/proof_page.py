@@ -10,13 +10,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from diffusers_ext.proof_exam import Exam, PictureOrClip
+from diffusers_ext.proof_plan import Result
 from diffusers_ext.shards import write_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from diffusers_ext.proof_exam import Exam, PictureOrClip
-    from diffusers_ext.prove import Result
 
 PAGE, FIGURES, PICTURE = "proof.md", "proof.json", "before-after.png"
 SIDE, GAP, LINE = 128, 6, 13

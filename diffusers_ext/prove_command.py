@@ -37,8 +37,9 @@ def prove(folder: Path, *, clips: bool, seeds: int, controls: bool, workers: int
     unireward prove clips --clips
     """
     from diffusers_ext.proof_page import FIGURES, PAGE, columns, rows
-    from diffusers_ext.prove import CLIPS, silence_loading
+    from diffusers_ext.proof_plan import CLIPS
     from diffusers_ext.prove import prove as run
+    from diffusers_ext.prove import silence_loading
 
     silence_loading()
     watcher = Watcher()

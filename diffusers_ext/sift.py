@@ -22,7 +22,7 @@ from diffusers_ext.sample import Sample
 from hub.asked import ask_both_ways
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.games import Game
-from unireward_plugins.judges import BothOrders, ModelJudge, ask
+from unireward_plugins.judges import BothOrders, ModelJudge, ask, in_one_order
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
 from unireward_plugins.tournament import Pairing, round_robin, win_rates
@@ -264,7 +264,7 @@ _PAIRINGS: Mapping[Way, Callable[[Drawn], list[Pairing]]] = {
 
 
 def _judges(judge: Judge, case: Case) -> bool:
-    asking = judge.judge if isinstance(judge, BothOrders) else judge
+    asking = in_one_order(judge)
     if isinstance(asking, ModelJudge):
         return asking.supports(case.task, len(case.candidates))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import click
 from diffusers_ext.checkpoints import left_behind
 from diffusers_ext.dpo_config import DPOConfig, config_from, descriptions, read_settings
 from unireward_plugins.cli import INTERRUPTED, exit_code
+from unireward_plugins.cli.output import hide_loading_bars
 from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 
 HELP = """Train a diffusers pipeline on preference pairs.
@@ -51,6 +53,7 @@ def main(config: str | None, **given: str | None) -> None:
     settings: DPOConfig | None = None
     try:
         settings = config_of(config, {name: value for name, value in given.items() if value is not None})
+        hide_bars(settings)
         from diffusers_ext.dpo import DPOTrainer
 
         trainer = DPOTrainer(settings)
@@ -64,6 +67,15 @@ def main(config: str | None, **given: str | None) -> None:
         sys.exit(exit_code(error))
     if trainer.accelerator.is_main_process:
         click.echo(folder)
+
+
+def hide_bars(settings: DPOConfig) -> None:
+    """Keep libraries from drawing bars into the log of the run; a set on the Hub, which may take an hour, keeps its."""
+    hide_loading_bars("diffusers", "transformers")
+    if Path(settings.pairs).exists() and importlib.util.find_spec("datasets"):
+        from datasets import disable_progress_bars
+
+        disable_progress_bars()
 
 
 def _options() -> list[click.Parameter]:

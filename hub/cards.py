@@ -96,7 +96,7 @@ def pairs_card(  # noqa: PLR0913  # what is known, one argument each
     are paths below the folder.
     """
     making = making or Making()
-    about = [f"{count:,} pairs of {task.replace('_', ' ')}, preferred by {code(judge)}{_by(rubric)}."]
+    about = [f"{counted(count, 'pair')} of {task.replace('_', ' ')}, preferred by {code(judge)}{_by(rubric)}."]
     about += [CLIPS[clips]] if task == "video_generation" else []
     about += [TRAINERS[task]] if task in TRAINERS else []
     about += [making.how] if making.how else []
@@ -187,6 +187,11 @@ def plain(text: str, most: int = CELL) -> str:
     words = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     cut = words if len(words) <= most else f"{words[:most]}..."
     return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", cut)
+
+
+def counted(number: int, noun: str) -> str:
+    """How many of something there are: `1 pair`, `2,000 pairs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def code(name: str) -> str:

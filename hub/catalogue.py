@@ -15,12 +15,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Literal, TypeAlias
 
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.errors import UniRewardError, did_you_mean
 from unireward_plugins.types import Task
 
 Layout: TypeAlias = Literal["conversations", "pick-a-pic"]
@@ -86,9 +85,8 @@ def find(name: str) -> Collection:
     known = {one.lower(): collection for key, collection in collections().items() for one in (key, collection.repo)}
     if name.lower() in known:
         return known[name.lower()]
-    near = " or ".join(get_close_matches(name, collections(), n=3, cutoff=0.4))
     raise UniRewardError(
-        f"no collection is called {name!r}{f'; did you mean {near}?' if near else '.'} There are "
+        f"no collection is called {name!r}.{did_you_mean(name, collections())} There are "
         f"{', '.join(collections())}. A set that was pushed by this project loads with "
         "datasets.load_dataset(name, streaming=True)"
     )

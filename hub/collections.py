@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("hub")
 LISTS = (".json", ".jsonl")
 TABLES = (".parquet",)
-COLUMNS: Mapping[Layout, tuple[str, ...]] = {"conversations": (TURNS[0], FILES[0]), "pick-a-pic": NEEDED}
-"""What an entry of each layout must have, by the names that `columns` takes."""
+COLUMNS: Mapping[Layout, Mapping[str, Sequence[str]]] = {
+    "conversations": {TURNS[0]: TURNS, FILES[0]: FILES},
+    "pick-a-pic": {name: (name,) for name in NEEDED},
+}
+"""What an entry of each layout must have: by the name that `columns` takes, the names that it may have in a set."""
 OTHERWISE = (
     "Where the set has the same under other names, give them: columns={'conversations': ..., 'images': ...}, or for "
     f"labelled pictures columns={{{', '.join(f'{name!r}: ...' for name in NEEDED)}}}. Anything else becomes pairs with "
@@ -76,10 +79,9 @@ class _Source:
 
     def known(self, entry: Mapping[str, Any], place: str) -> Mapping[str, Any]:
         """An entry by the names of its layout; `UniRewardError` with its own, and the way out, where one is missing."""
-        needed = (TURNS, FILES) if self.layout == "conversations" else [(name,) for name in NEEDED]
         try:
             renamed = {name: field(entry, (own,), place) for name, own in self.columns.items()}
-            for names in needed:
+            for names in COLUMNS[self.layout].values():
                 if not renamed.keys() & set(names):
                     field(entry, names, place)
         except UniRewardError as error:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Any
 
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.errors import UniRewardError, did_you_mean
 
 UNKNOWN = "Licence: none is named. Ask whoever made this before you use it."
 """What a card says where nobody named a licence."""
@@ -35,8 +34,8 @@ def check_licence(licence: str, known: Collection[str]) -> None:
     """
     if not known or licence in known:
         return
-    near = " or ".join(get_close_matches(licence.lower().replace(" ", "-"), sorted(known), n=3, cutoff=0.5))
+    near = did_you_mean(licence.replace(" ", "-"), sorted(known))
     raise UniRewardError(
-        f"the Hub knows no licence {licence!r}{f'; did you mean {near}?' if near else '.'} Give an identifier such as "
-        "cc-by-4.0 (https://huggingface.co/docs/hub/repositories-licenses), or other"
+        f"the Hub knows no licence {licence!r}.{near} Give an identifier such as cc-by-4.0 "
+        "(https://huggingface.co/docs/hub/repositories-licenses), or other"
     )

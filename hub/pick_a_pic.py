@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub.card_pictures import SHOWN, Example, draw_examples
-from hub.cards import TRAINERS, card, code, table_of
+from hub.cards import TRAINERS, card, code, counted, table_of
 from hub.folders import new_folder, write_rows
 from hub.schema import PICTURE_ROWS
 from hub.stored_rows import read_rows
@@ -108,7 +108,7 @@ def write_pick_a_pic(pairs: str | Path, target: str | Path) -> Path:
 def pick_a_pic_card(*, files: str, count: int, judges: Sequence[str], examples: Sequence[Example]) -> str:
     """The README of such a folder."""
     by = f", preferred by {', '.join(map(code, judges))}" if judges else ""
-    about = [f"{count:,} pairs of pictures in the columns of Pick-a-Pic{by}.", TRAINERS["image_generation"]]
+    about = [f"{counted(count, 'pair')} of pictures in the columns of Pick-a-Pic{by}.", TRAINERS["image_generation"]]
     about += [table_of(examples)] if examples else []
     return card(
         "image_generation",

@@ -79,7 +79,7 @@ def command_for(kind: Kind, what: str) -> click.Command:
             if as_json:
                 show_json({**as_record(plan), "card": plan.card})
             else:
-                show_plan(plan)
+                show_plan(plan, licence)
                 show_way_to_a_licence(plan)
             return
         with bars_in_terminals_only():
@@ -131,12 +131,13 @@ def show_way_to_a_licence(plan: Plan) -> None:
         note("the card names no licence: --license ID names one")
 
 
-def show_plan(plan: Plan) -> None:
+def show_plan(plan: Plan, licence: str) -> None:
     """What a push would do, for people: every file, then the card as it will stand there."""
     show_table(files_table(plan))
     click.echo(f"\nREADME.md:\n\n{printable(plan.card)}")
     if plan.unseen:
-        note(f"the repository could not be compared with: {plan.unseen}; all is shown as new, no licence was checked")
+        unchecked = f", and --license {licence} may be none that the Hub knows" if licence else ""
+        note(f"the repository could not be compared with: {plan.unseen}; all is shown as new{unchecked}")
     visible = "private" if plan.private else "public"
     sent = sum(entry.size for entry in plan.entries if entry.change in ("add", "replace"))
     note(f"{sent:,} bytes would go to a {visible} repository; nothing was sent")

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FunctionType
 
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import BothOrders, ModelJudge
+from unireward_plugins.judges import BothOrders, ModelJudge, in_one_order
 from unireward_plugins.loading import load_judge
 from unireward_plugins.rubrics import Readout, Rubric
 from unireward_plugins.types import Judge, Task
@@ -66,7 +66,7 @@ def expect_support(judge: Judge, tasks: Sequence[Task], arity: int) -> None:
 
     What a plain callable judges is its own business.
     """
-    inner = judge.judge if isinstance(judge, BothOrders) else judge
+    inner = in_one_order(judge)
     if not isinstance(inner, ModelJudge) or any(inner.supports(task, arity) for task in tasks):
         return
     other = next((able for task, able in inner.rubrics if task in tasks and able in REWARD_OF_ARITY), None)
@@ -84,7 +84,7 @@ def expect_support(judge: Judge, tasks: Sequence[Task], arity: int) -> None:
 
 def announce(name: str, judge: Judge, task: Task, arity: int) -> None:
     """Log by which rubric such rows are judged."""
-    inner = judge.judge if isinstance(judge, BothOrders) else judge
+    inner = in_one_order(judge)
     if isinstance(inner, ModelJudge):
         logger.info("%s: %s judges %s by rubric %s", name, inner.name, task, inner.rubrics[task, arity].name)
 

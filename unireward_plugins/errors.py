@@ -15,8 +15,9 @@ A reply that holds no verdict is *not* an error: it is `Verdict(scores=None)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 
 class UniRewardError(ValueError):
@@ -37,6 +38,14 @@ class MissingExtra(ImportError):
 
 class BackendError(RuntimeError):
     """The model behind a judge cannot be loaded or reached, or failed while it answered."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'beta'?`, to follow on "there is no setting 'bta'."; nothing where no known name is near."""
+    spelt = {one.lower(): one for one in known}
+    # At 0.6, the default, all names with the same long beginning are near one another.
+    near = " or ".join(repr(spelt[one]) for one in get_close_matches(name.lower(), spelt, cutoff=0.7))
+    return f" Did you mean {near}?" if near else ""
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Judges: a model, the rubrics it is asked by and the way its replies are read, in one callable.
 
-`both_orders(judge)` makes any judge ask both ways; `ask(judge, cases)` holds any judge to its contract.
+`both_orders(judge)` makes any judge ask both ways, and `in_one_order(judge)` undoes it; `ask(judge, cases)` holds any
+judge to its contract.
 """
 
 from __future__ import annotations
@@ -111,6 +112,11 @@ def both_orders(judge: Judge) -> BothOrders:
     A judge that always says "first" comes out as a tie. Cases with one candidate pass through unchanged.
     """
     return BothOrders(judge)
+
+
+def in_one_order(judge: Judge) -> Judge:
+    """The judge that asks every comparison once, as it stands: the one inside of `both_orders`, any other itself."""
+    return judge.judge if isinstance(judge, BothOrders) else judge
 
 
 def average_of_orders(straight: Verdict, swapped: Verdict) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast, get_args
 
 from unireward_plugins import plugins
 from unireward_plugins.cache import VerdictCache
-from unireward_plugins.errors import UniRewardError, needs_extra
-from unireward_plugins.judges import BothOrders, ModelJudge
+from unireward_plugins.errors import UniRewardError, did_you_mean, needs_extra
+from unireward_plugins.judges import BothOrders, ModelJudge, in_one_order
 from unireward_plugins.rubrics import Readout, Rubric
 from unireward_plugins.types import Judge, Task
 
@@ -68,7 +67,7 @@ def load_judge(
         raise UniRewardError(f"{ref!r} is no judge: give a name, a path, a server's URL or a callable")
     if chosen is not None or readout is not None or cache is not None:
         judge = configured(judge, rubric=chosen, readout=readout, cache=cache)
-    return BothOrders(judge) if both_orders and not isinstance(judge, BothOrders) else judge
+    return BothOrders(in_one_order(judge)) if both_orders else judge
 
 
 def build(card: JudgeCard) -> Judge:
@@ -160,11 +159,10 @@ def check_model_reference(model: str) -> None:
             raise UniRewardError(f"folder {model!r} holds no checkpoint: there is no config.json in it")
     elif model.count("/") != 1 or model.startswith((".", "/", "~")) or ":" in model:
         names = ", ".join(sorted(plugins.judges()))
-        near = difflib.get_close_matches(model, plugins.judges(), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UniRewardError(
-            f"{model!r} names no judge.{hint} Give a judge's name ({names}), a checkpoint id such as "
-            "'CodeGoat24/UnifiedReward-2.0-qwen3vl-8b', a folder that exists, 'vllm:ID', or a server's URL 'http://HOST:PORT/v1'"
+            f"{model!r} names no judge.{did_you_mean(model, plugins.judges())} Give a judge's name ({names}), "
+            "a checkpoint id such as 'CodeGoat24/UnifiedReward-2.0-qwen3vl-8b', a folder that exists, 'vllm:ID', or a "
+            "server's URL 'http://HOST:PORT/v1'"
         )
 
 

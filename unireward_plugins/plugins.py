@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import pluggy
 
 from unireward_plugins import hookspecs
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.errors import UniRewardError, did_you_mean
 from unireward_plugins.families import Family
 from unireward_plugins.hookspecs import PROJECT, DiffusionFamilyCard, JudgeCard
 from unireward_plugins.rubrics import Rubric
@@ -64,11 +63,10 @@ def _register(manager: pluggy.PluginManager, entry_point: EntryPoint) -> None:
     except pluggy.PluginValidationError as error:
         hooks = [hook for hook in vars(hookspecs) if hook.startswith(f"{PROJECT}_")]
         reason = " ".join(str(error).split())
-        unknown = [word for word in re.findall(rf"{PROJECT}_\w+", reason) if word not in hooks]
-        nearest = difflib.get_close_matches(unknown[0], hooks, n=1) if unknown else []
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        unknown = next((word for word in re.findall(rf"{PROJECT}_\w+", reason) if word not in hooks), "")
         raise UniRewardError(
-            f"plug-in {name!r} ({entry_point.value}): {reason}.{hint} Hooks: {', '.join(hooks)}, without arguments"
+            f"plug-in {name!r} ({entry_point.value}): {reason}.{did_you_mean(unknown, hooks)} "
+            f"Hooks: {', '.join(hooks)}, without arguments"
         ) from error
     except Exception as error:
         raise UniRewardError(
@@ -134,7 +132,6 @@ def find_family(name: str) -> Family:
 def _find(kind: str, name: str, found: Mapping[str, Brought[Thing]]) -> Thing:
     if name in found:
         return found[name].thing
-    near = difflib.get_close_matches(name, found, n=3, cutoff=0.4)
-    hint = f"Near it: {', '.join(near)}" if near else f"There are: {', '.join(sorted(found))}"
+    hint = did_you_mean(name, found) or f" There are: {', '.join(sorted(found))}."
     command = "unireward rubrics" if kind == "rubric" else "unireward plugins --json"
-    raise UniRewardError(f"there is no {kind} named {name!r}. {hint}. `{command}` lists all")
+    raise UniRewardError(f"there is no {kind} named {name!r}.{hint} `{command}` lists all")

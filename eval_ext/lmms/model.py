@@ -16,7 +16,7 @@ from tqdm import tqdm
 from eval_ext.lmms.answers import Asked, encode, source_of
 from eval_ext.lmms.benchmark import MISSING, Row, benchmark_of
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import AT_ONCE, BothOrders, ModelJudge, ask
+from unireward_plugins.judges import AT_ONCE, ModelJudge, ask, in_one_order
 from unireward_plugins.loading import load_judge
 from unireward_plugins.rubrics import Readout
 from unireward_plugins.types import Case, Judge, Verdict
@@ -54,7 +54,7 @@ class UniReward(lmms):  # type: ignore[misc]  # lmms-eval ships without types
         self.ref = str(judge)
         loaded = load_judge(self.ref, rubric=rubric, readout=readout, family=family, cache=cache)
         # A benchmark holds every pair in both orders; a judge that asks both by itself would hide what flips.
-        self.judge = loaded.judge if isinstance(loaded, BothOrders) else loaded
+        self.judge = in_one_order(loaded)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """For each request the verdict on its document, as `eval_ext.lmms.answers.encode` writes it.

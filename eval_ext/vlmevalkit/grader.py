@@ -14,7 +14,7 @@ from typing import Any
 from vlmeval.api.base import BaseAPI
 
 from unireward_plugins.errors import BackendError, UniRewardError
-from unireward_plugins.judges import BothOrders, ModelJudge
+from unireward_plugins.judges import ModelJudge, in_one_order
 from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.types import Backend, Query
@@ -73,8 +73,7 @@ def grading(judges: Mapping[str, Mapping[str, Any]], others: Callable[..., Any])
 
 def backend_of(ref: str, **choice: Any) -> Backend:
     """The model behind a judge; `UniRewardError` where there is none. `choice` as of `load_judge`."""
-    loaded = load_judge(ref, **choice)
-    judge = loaded.judge if isinstance(loaded, BothOrders) else loaded
+    judge = in_one_order(load_judge(ref, **choice))
     if not isinstance(judge, ModelJudge):
         raise UniRewardError(f"judge {ref!r} is no model that could grade the answers to other questions than its own")
     return judge.backend

@@ -16,7 +16,7 @@ from eval_ext.lmms.answers import Asked, encode, source_of
 from eval_ext.vlmevalkit.grader import replied
 from eval_ext.vlmevalkit.table import PREFIX, case_of
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import BothOrders, ModelJudge, ask
+from unireward_plugins.judges import ModelJudge, ask, in_one_order
 from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.types import Case, Query, Verdict
@@ -33,9 +33,8 @@ class UniRewardJudge(BaseModel):  # type: ignore[misc]  # VLMEvalKit ships witho
     def __init__(self, ref: str, **choice: Any) -> None:
         """`ref` and `choice` are those of `load_judge`."""
         super().__init__()
-        loaded = load_judge(ref, **choice)
         # Every pair stands in the table in both orders.
-        self.judge = loaded.judge if isinstance(loaded, BothOrders) else loaded
+        self.judge = in_one_order(load_judge(ref, **choice))
         self.ref = ref
 
     def use_custom_prompt(self, dataset: str) -> bool:

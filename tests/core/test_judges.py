@@ -294,7 +294,7 @@ def test_an_unknown_model_needs_a_family_or_a_rubric() -> None:
 
 def test_misspelt_names_get_their_neighbours() -> None:
     with pytest.raises(
-        UniRewardError, match=r"no rubric named 'image_gen.pair_rank'\. Near it: .*image_gen\.pair_rank\.qwen"
+        UniRewardError, match=r"no rubric named 'image_gen.pair_rank'\. Did you mean 'image_gen\.pair_rank\.qwen"
     ):
         load_judge("org/other", rubric="image_gen.pair_rank")
     with pytest.raises(UniRewardError, match=r"no family named '2\.0'.*`unireward plugins --json`"):

@@ -18,8 +18,9 @@ from unireward_plugins.errors import UniRewardError
 from unireward_plugins.judges import ModelJudge
 from unireward_plugins.shapes import claims
 from unireward_plugins.shapes.claims import CONDITIONS, MEASURED, READOUTS, Result, measure, run_claims, work_left
-from unireward_plugins.shapes.claims_page import MINUS, page, write_page
+from unireward_plugins.shapes.claims_page import page, write_page
 from unireward_plugins.shapes.claims_questions import CLAIMS
+from unireward_plugins.shapes.claims_verdict import MINUS, THESES, answer, in_all
 from unireward_plugins.shapes.rubrics import RUBRIC_OF
 from unireward_plugins.shapes.training_plan import Plan
 from unireward_plugins.testing import ScriptedBackend
@@ -170,6 +171,49 @@ def test_only_differences_that_all_seeds_agree_on_are_bold() -> None:
     assert f"**{MINUS}36.7 ({MINUS}40.0, {MINUS}30.0, {MINUS}40.0)**" in text
     assert "+0.0 (+0.0, +0.0, +0.0)" in text
     assert "**+0.0" not in text
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([[0.10, 0.11, 0.12]] * 4, "yes"),
+        ([[-0.10, -0.11, -0.12]] * 4, "no"),
+        ([[0.10, 0.11, 0.12]] * 3 + [[-0.01, -0.02, -0.03]], "yes"),
+        ([[0.10, 0.11, 0.12]] * 2 + [[-0.01, -0.02, -0.03]] * 2, "cannot be told"),  # one half is no majority
+        ([[0.01, 0.02, 0.30]] * 4, "cannot be told"),  # all on one side, and the seeds far apart
+        ([[0.0, 0.0, 0.0]] * 4, "cannot be told"),
+        ([[0.30]] * 4, "cannot be told"),  # one seed has no spread
+    ],
+)
+def test_an_answer_takes_most_comparisons_and_seeds_that_lie_together(
+    differences: list[list[float]], expected: str
+) -> None:
+    assert answer(differences) == expected
+
+
+def test_what_the_answers_come_to() -> None:
+    assert in_all(["yes", "yes"]) == "held here"
+    assert in_all(["yes", "no"]) == in_all(["yes", "cannot be told"]) == "held here in part"
+    assert in_all(["no", "cannot be told"]) == "did not hold here"
+    assert in_all(["cannot be told"] * 2) == "cannot be told here"
+
+
+def test_each_claim_begins_with_a_verdict_that_follows_from_its_figures() -> None:
+    assert {claim.slug: set(claim.comparisons) for claim in CLAIMS} == {
+        slug: set(thesis.where) for slug, thesis in THESES.items()
+    }
+    results = invented(Plan(judging_steps=900, tricky_steps=0, polishing_steps=0))
+    for result in results:
+        alone = result.condition.endswith("per task")
+        for shares in result.measures.values():
+            shares.update(dict.fromkeys(shares, 0.3 + 0.01 * result.seed if alone else 0.5))
+    written = page(results)
+    heads = {claim.slug: written.partition(f"## {claim.question}\n\n")[2].partition("\n")[0] for claim in CLAIMS}
+    assert heads["joint"].startswith(
+        '**"Learning several tasks together helps" held here in part:** yes for both image'
+    )
+    assert "with equal steps of the task (better in 12 of 12, +19.0 ± 1.0 points); cannot be told for" in heads["joint"]
+    assert heads["reasons"].startswith('**"Reasons help" cannot be told here:** cannot be told for giving them')
 
 
 def test_the_command_leaves_the_page(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from unireward_plugins.shapes import train_generator
 from unireward_plugins.shapes.captions import grades
 from unireward_plugins.shapes.check import parse_caption
 from unireward_plugins.shapes.generator_card import measure
+from unireward_plugins.shapes.generator_codec import centre_latents
 from unireward_plugins.shapes.generator_data import draw_careless, draw_crowded, generator_captions
 from unireward_plugins.shapes.generator_model import TOKENS, build_codec, build_tokenizer, pixel_values
+from unireward_plugins.shapes.generator_plan import Plan
 from unireward_plugins.shapes.render import render
-from unireward_plugins.shapes.train_generator import Plan, Training, centre_latents, train
+from unireward_plugins.shapes.train_generator import Training, train
 
 SHIPPED = Path(train_generator.__file__).parent / "generator"
 TINY = Plan(

@@ -17,7 +17,8 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from diffusers_ext import build_pairs as module
-from diffusers_ext.build_pairs import build_pairs
+from diffusers_ext.build_pairs import Built, build_pairs
+from diffusers_ext.command import report
 from diffusers_ext.load_pipeline import check_call, fingerprint, load_pipeline
 from diffusers_ext.preferences import read_preferences
 from diffusers_ext.sample import samples
@@ -413,6 +414,27 @@ def test_the_card_shows_how_scores_are_spread_and_some_pairs(tmp_path: Path) -> 
     order = sorted(range(5), key=margins.__getitem__)
     rows = re.findall(r"^\| (\d) \|", card, re.MULTILINE)
     assert rows == [kept[order[place]]["prompt"] for place in (0, 2, 4)], "the smallest margin, the middle, the largest"
+
+
+def test_one_pair_is_no_pairs_and_a_list_of_nothing_is_not_written(tmp_path: Path) -> None:
+    build_pairs(paint, ["a"], judge=bright, folder=tmp_path, candidates=4)
+    assert "\n1 pair of image generation, " in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "gallery.html").read_text()
+    assert "<b>1</b><span>prompt</span>" in page
+    assert "<b>1</b><span>pair: 100% of the prompts" in page
+    assert not (tmp_path / "dropped.jsonl").exists()
+
+
+def test_where_most_prompts_are_ties_more_candidates_are_proposed(capsys: pytest.CaptureFixture[str]) -> None:
+    report(Built(Path("p"), prompts=4, pairs=1, dropped={"tie": 3}, left_out={}))
+    told = capsys.readouterr()
+    assert "no pair: a tie, no candidate is better than another\t3" in told.out
+    assert "3 of 4 prompts gave no pair because of a tie: more candidates of each (--candidates) can help" in told.err
+    assert "dropped.jsonl" in told.err
+    report(Built(Path("p"), prompts=4, pairs=2, dropped={"tie": 2}, left_out={}))
+    assert "--candidates" not in capsys.readouterr().err
+    report(Built(Path("p"), prompts=4, pairs=4, dropped={}, left_out={}))
+    assert capsys.readouterr().err == f"see {Path('p') / 'gallery.html'}\n"
 
 
 def test_candidates_that_show_the_same_are_no_pair(tmp_path: Path) -> None:

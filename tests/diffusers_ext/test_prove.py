@@ -17,7 +17,8 @@ from diffusers_ext.load_pipeline import load_pipeline
 from diffusers_ext.preferences import read_preferences
 from diffusers_ext.proof_exam import CAPTIONS, NOTHING, Exam, at_random, draw_prompts, examine, oracle, true_grades
 from diffusers_ext.proof_page import GAP, SIDE, before_and_after, columns, heading, page, strip, table
-from diffusers_ext.prove import CLIPS, CONTROLS, PLAIN, Plan, Result, Run, align_generator, prove, run_arm
+from diffusers_ext.proof_plan import CLIPS, CONTROLS, PLAIN, Plan, Result, Run
+from diffusers_ext.prove import align_generator, prove, run_arm
 from diffusers_ext.prove_command import prove as command
 from hub.clips import frames_of
 from tests.diffusers_ext.tiny_proof import CALL, CLIP_CALL, TINY, TINY_CLIPS

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from diffusers_ext.prove import CLIPS, GeneratorAlignment, Plan, align_generator
+from diffusers_ext.proof_plan import CLIPS, GeneratorAlignment, Plan
+from diffusers_ext.prove import align_generator
 
 CALL = {"num_inference_steps": 2, "guidance_scale": 1.0}
 TINY = replace(

@@ -273,7 +273,7 @@ def test_pick_a_pic_is_known_by_name(tmp_path: Path) -> None:
 def test_names_are_found_or_the_nearest_are_said() -> None:
     assert {find(name).name for name in ("hpd", "HPD", "CodeGoat24/HPD")} == {"HPD"}
     with pytest.raises(
-        UniRewardError, match=r"no collection is called 'VideoDP0'; did you mean VideoDPO.*load_dataset"
+        UniRewardError, match=r"no collection is called 'VideoDP0'\. Did you mean 'VideoDPO'\?.*load_dataset"
     ):
         hub.load("VideoDP0")
     published = {

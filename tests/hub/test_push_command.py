@@ -62,7 +62,7 @@ def test_a_licence_is_named_when_pushing_and_must_be_one_that_the_hub_knows(
     assert (code, "license:" in out, UNKNOWN in out, "--license ID names one" in err) == (0, False, True, True)
     for dry in ("--dry-run", ""):
         code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--license", "CC BY 4.0", *filter(None, [dry]))
-        assert (code, "no licence 'CC BY 4.0'; did you mean cc-by-4.0" in err) == (2, True)
+        assert (code, "no licence 'CC BY 4.0'. Did you mean 'cc-by-4.0'?" in err) == (2, True)
     assert not server.storage.repositories
     before = (pairs / "README.md").read_text()
     assert run(capsys, "push", "pairs", pairs, "org/pairs", "--license", "cc-by-4.0")[0] == 0
@@ -117,6 +117,9 @@ def test_how_it_ends_says_why(server: HubServer, pairs: Path, capsys: pytest.Cap
     code, out, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--dry-run")
     assert (code, "\tnew\t" in out) == (0, True)
     assert "the repository could not be compared with: reading org/pairs failed" in err
+    assert "all is shown as new\n" in err
+    code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs", "--dry-run", "--license", "mit")
+    assert (code, "all is shown as new, and --license mit may be none that the Hub knows" in err) == (0, True)
     server.fault = None
     (pairs / "state.pt").write_bytes(b"x")
     code, _, err = run(capsys, "push", "pairs", pairs, "org/pairs")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unireward_plugins.errors import MediaError, UniRewardError, UnsupportedCase
-from unireward_plugins.judges import BothOrders, ModelJudge
+from unireward_plugins.judges import ModelJudge, in_one_order
 from unireward_plugins.media import Media
 from unireward_plugins.types import Candidate, Case, Judge
 
@@ -71,7 +71,7 @@ def check_judged(judge: Judge, rows: Sequence[Row], *, arity: int) -> None:
     Raises an error that names the row: `UniRewardError` where it has too few candidates, `UnsupportedCase` where the
     judge has no rubric for it.
     """
-    asking = judge.judge if isinstance(judge, BothOrders) else judge
+    asking = in_one_order(judge)
     for row in rows:
         where = f"{row.place}: " if row.place else ""
         if len(row.labels) < arity:

@@ -13,7 +13,7 @@ import click
 from unireward_plugins.cli.cases import Files, from_arguments
 from unireward_plugins.cli.output import hide_loading_bars
 from unireward_plugins.errors import UniRewardError
-from unireward_plugins.judges import BothOrders, ModelJudge
+from unireward_plugins.judges import ModelJudge, in_one_order
 from unireward_plugins.rubrics import Readout
 from unireward_plugins.types import Judge
 
@@ -62,7 +62,7 @@ def hide_bars_of(judge: Judge) -> None:
     """Keep transformers from drawing bars when it loads the judge's model; for any other judge it is not imported."""
     from unireward_plugins.backends.transformers import TransformersBackend
 
-    asking = judge.judge if isinstance(judge, BothOrders) else judge
+    asking = in_one_order(judge)
     if isinstance(asking, ModelJudge) and isinstance(asking.backend, TransformersBackend):
         hide_loading_bars("transformers")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from unireward_plugins.cli.options import output_options
-from unireward_plugins.cli.output import note, progress, show_json
+from unireward_plugins.cli.output import hide_loading_bars, note, progress, show_json
 from unireward_plugins.errors import needs_extra
 
 _COUNT = click.IntRange(min=1)
@@ -41,12 +41,12 @@ def claims(output: Path, *, seeds: tuple[int, ...], steps: int | None, items: in
 
     with needs_extra("teaching judges of shapes", "transformers"):
         from unireward_plugins.shapes.claims_page import write_page
-        from unireward_plugins.shapes.demo import without_loading_bars
         from unireward_plugins.shapes.training_plan import Plan
     base = Plan(judging_steps=steps or testing.STEPS, tricky_steps=0, polishing_steps=0)
     chosen = tuple(dict.fromkeys(seeds)) or testing.SEEDS
     left = testing.work_left(output, base=base, seeds=chosen)
-    with without_loading_bars(), progress("steps", total=left) as advance:
+    hide_loading_bars("transformers")
+    with progress("steps", total=left) as advance:
         results = testing.run_claims(output, base=base, seeds=chosen, items=items or testing.ITEMS, watch=advance)
     page = write_page(results, output)
     if as_json:

@@ -10,8 +10,7 @@ from statistics import fmean, stdev
 from unireward_plugins.shapes.claims import ITEMS, SEEDS, STEPS, Result
 from unireward_plugins.shapes.claims_plots import plot
 from unireward_plugins.shapes.claims_questions import BOTH, CLAIMS, READOUTS, Claim, Column
-
-MINUS = "\N{MINUS SIGN}"
+from unireward_plugins.shapes.claims_verdict import AGREEING, MINUS, SPREADS, points, verdict
 
 
 def write_page(results: Sequence[Result], folder: Path) -> Path:
@@ -71,15 +70,16 @@ def summary(results: Sequence[Result]) -> str:
         for rows in claim.comparisons:
             found = [value for column in claim.columns for value in claim.differences(results, rows, column)]
             better = sum(value > 0 for value in found)
-            lines.append(_line(_against(claim, rows), _points(fmean(found)), f"{better} of {len(found)}"))
-    return "\n".join(lines) + "\n\nOne comparison for each seed and column of the tables below."
+            lines.append(_line(_against(claim, rows), points(fmean(found)), f"{better} of {len(found)}"))
+    return "\n".join(lines) + "\n\n" + VERDICTS.format(agreeing=f"{AGREEING:.0%}", spreads=f"{SPREADS:g}")
 
 
 def section(claim: Claim, results: Sequence[Result]) -> str:
-    """One claim: the plot, then what the paper says, then the figures and the differences."""
+    """One claim: the verdict, the plot, then what the paper says, then the figures and the differences."""
     return "\n\n".join(
         [
             f"## {claim.question}",
+            verdict(claim, results),
             f"![{claim.question}](pictures/claims-{claim.slug}.svg)",
             claim.paper,
             shares_table(claim, results),
@@ -102,7 +102,7 @@ def differences_table(claim: Claim, results: Sequence[Result]) -> str:
     lines = [_line("difference, points", *(column.title for column in claim.columns), "mean"), _rule(claim.columns, 2)]
     for rows in claim.comparisons:
         found = [claim.differences(results, rows, column) for column in claim.columns]
-        lines.append(_line(_against(claim, rows), *map(_difference, found), _points(fmean(map(fmean, found)))))
+        lines.append(_line(_against(claim, rows), *map(_difference, found), points(fmean(map(fmean, found)))))
     return "\n".join(lines) + "\n\nIn brackets each seed; bold where all seeds agree on the sign."
 
 
@@ -141,7 +141,7 @@ def _against(claim: Claim, rows: tuple[int, int]) -> str:
 
 def _difference(found: Sequence[float]) -> str:
     """The mean of a difference, and each seed's."""
-    text = f"{_points(fmean(found))} ({', '.join(map(_points, found))})"
+    text = f"{points(fmean(found))} ({', '.join(map(points, found))})"
     agree = all(value > 0 for value in found) or all(value < 0 for value in found)
     return f"**{text}**" if agree and len(found) > 1 else text
 
@@ -149,11 +149,6 @@ def _difference(found: Sequence[float]) -> str:
 def _spread(values: Sequence[float]) -> str:
     deviation = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
     return f"{100 * fmean(values):.1f}{deviation}"
-
-
-def _points(difference: float) -> str:
-    """A difference of shares in points, with its sign."""
-    return f"{100 * difference:+.1f}".replace("-", MINUS)
 
 
 def _line(*cells: str) -> str:
@@ -191,6 +186,12 @@ likely verdict without a word before it, as a judge that was taught reasons was 
 candidate wins, where a tie counts a half, and a reply without a verdict nothing. From {items} items a share is known
 to about ±{chance} points, the difference of two judges on the same items to somewhat less. Where nothing matters,
 three seeds agree on a sign one time in four."""
+
+VERDICTS = """\
+One comparison for each seed and column of the tables below. Each section begins with a verdict that follows from these
+figures: *yes* where the first is better in at least {agreeing} of the comparisons, *no* where it is worse in as many;
+for both, the mean must lie more than {spreads} standard deviations (±) of the seeds' means from 0. Everything else
+*cannot be told*."""
 
 ORDERS = """\
 A reply names a winner and knows no ties. Two replies that disagree make a tie, and a tie counts a half: on average,

@@ -12,14 +12,14 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TypeAlias
 
 from unireward_plugins import load_judge
+from unireward_plugins.cli.output import hide_loading_bars
 from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.media import Media
 from unireward_plugins.shapes.data import CELLS, draw_items
@@ -80,7 +80,8 @@ def run_demo(
     started = time.monotonic()
     torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
     exam = Exam.draw(exam_size, seed="demo")
-    with tempfile.TemporaryDirectory() as folder, without_loading_bars():
+    hide_loading_bars("transformers")
+    with tempfile.TemporaryDirectory() as folder:
         watch("judging fresh pictures and answers", 0)
         judge = load_judge("shapes", cache=Path(folder) / "verdicts")
         judged = show_judge(judge)
@@ -180,20 +181,6 @@ def environment() -> dict[str, str]:
         "Software": ", ".join(f"{name} {version(name)}" for name in packages),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
     }
-
-
-@contextmanager
-def without_loading_bars() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar each time that a few hundred kilobytes are loaded."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 class Watcher:

@@ -337,10 +337,11 @@ def _judged(judge: Judge, parts: Sequence[Part], workers: int) -> Iterator[list[
 def _start_worker(judge: Judge) -> None:
     """Prepare a process of its own: one thread, since the judge is too small to gain from more, and a quiet one."""
     import torch
-    from transformers.utils import logging
+
+    from unireward_plugins.cli.output import hide_loading_bars
 
     torch.set_num_threads(1)
-    logging.disable_progress_bar()
+    hide_loading_bars("transformers")
     _GIVEN["judge"] = judge
 
 

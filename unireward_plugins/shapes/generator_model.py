@@ -1,9 +1,10 @@
-"""The tiny generators before training: Stable Diffusion and AnimateDiff of the real classes, for two CPU cores."""
+"""The tiny generators, built and saved: Stable Diffusion and AnimateDiff of the real classes, for two CPU cores."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -152,6 +153,13 @@ def assemble_clips(codec: Any, text_encoder: Any, tokenizer: Any, denoiser: Any)
         motion_adapter=None,  # they are in the denoiser
         scheduler=build_scheduler(),
     )
+
+
+def save_pipeline(pipeline: Any, folder: Path) -> None:
+    """Write denoiser and codec in half precision; the text encoder whole, as transformers loads it as it is stored."""
+    for part in (pipeline.unet, pipeline.vae):
+        part.half()
+    pipeline.save_pretrained(folder)
 
 
 def pixel_values(pictures: Pictures) -> torch.Tensor:

@@ -25,9 +25,10 @@ from unireward_plugins.shapes.generator_model import (
     build_text_encoder,
     pixel_values,
 )
+from unireward_plugins.shapes.generator_plan import Plan
 from unireward_plugins.shapes.render import render_clips
 from unireward_plugins.shapes.scene import ACTIONS, COLOURS, OUTLINES, SIZES
-from unireward_plugins.shapes.train_generator import Facts, Plan, Training, run_command
+from unireward_plugins.shapes.train_generator import Facts, Training, run_command
 
 PICTURES = Path(__file__).parent / "generator"
 """The generator that is begun with."""

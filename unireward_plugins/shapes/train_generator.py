@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -28,6 +27,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.shapes.captions import Caption
 from unireward_plugins.shapes.generator_card import write_card
+from unireward_plugins.shapes.generator_codec import centre_latents, codec_loss
 from unireward_plugins.shapes.generator_data import draw_careless, draw_crowded, generator_captions
 from unireward_plugins.shapes.generator_model import (
     TEXT_WIDTH,
@@ -38,7 +38,9 @@ from unireward_plugins.shapes.generator_model import (
     build_text_encoder,
     build_tokenizer,
     pixel_values,
+    save_pipeline,
 )
+from unireward_plugins.shapes.generator_plan import Plan
 from unireward_plugins.shapes.recipe import CHECKPOINT, clock, read_checkpoint, run_to_the_end, write_checkpoint
 from unireward_plugins.shapes.render import render
 from unireward_plugins.shapes.scene import COLOURS, OUTLINES, PLACES, SIZES
@@ -49,53 +51,6 @@ CROWDED = 6000
 """How many pictures the codec learns from."""
 Facts: TypeAlias = Mapping[str, tuple[str | None, ...]]
 """What a caption may ask for, by name."""
-CODEC_NOISE = 0.1
-"""Standard deviation of the noise that is put on latents while the codec learns, so that it bears those that a denoiser
-gets a little wrong."""
-CODEC_SIZE = 1e-3
-"""The weight of the latents' size, which keeps them from growing beyond that noise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that the weights depend on."""
-
-    seed: int = 0
-    codec_steps: int = 1000
-    codec_batch: int = 16
-    codec_rate: float = 4e-3
-    reading_steps: int = 300
-    reading_batch: int = 64
-    reading_rate: float = 2e-3
-    painting_steps: int = 9000
-    painting_batch: int = 32
-    painting_rate: float = 1.2e-3
-    pictures: int = 12_000
-    """How many pictures, or clips, there are to learn from, each with its caption."""
-    blank: float = 0.1
-    """How often the caption is left out, so that the generator can be guided."""
-    average: float = 0.999
-    """The decay of the moving average of the weights, which is what is shipped."""
-
-    @property
-    def painting_starts(self) -> int:
-        """The first step of painting."""
-        return self.codec_steps + self.reading_steps
-
-    @property
-    def steps(self) -> int:
-        """The steps of all parts."""
-        return self.painting_starts + self.painting_steps
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step: two thirds of a cosine for the codec; then even, and down to 0 in the end."""
-        if step < self.codec_steps:
-            cosine = 0.5 + 0.5 * math.cos(math.pi * step / (1.5 * self.codec_steps))
-            return self.codec_rate * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * cosine)
-        if step < self.painting_starts:
-            return self.reading_rate * min(1.0, 2 * (1 - (step - self.codec_steps) / self.reading_steps))
-        own = step - self.painting_starts
-        return self.painting_rate * min(1.0, (own + 1) / 100, (1 - own / self.painting_steps) / 0.4)
 
 
 class Training:
@@ -155,15 +110,9 @@ class Training:
         yield from self._learn_to_paint()
 
     def codec_loss(self, pictures: Tensor) -> Tensor:
-        """How far pictures are from what comes back of them, and how large their latents are."""
+        """As `generator_codec.codec_loss` says, of some of the pictures."""
         shown = pictures[self._rows(len(pictures), self.plan.codec_batch)]
-        codec = self.modules["codec"]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            latents = codec.encode(shown).latent_dist.mode()
-            noise = torch.randn(latents.shape, generator=self._generator())
-            back = codec.decode(latents + CODEC_NOISE * noise).sample
-        loss: Tensor = 10 * mse_loss(back.float(), shown) + CODEC_SIZE * latents.float().square().mean()
-        return loss
+        return codec_loss(self.modules["codec"], shown, self._generator())
 
     def reading_loss(self) -> Tensor:
         """How unlikely the text encoder finds what captions ask for, going by the mean of their tokens."""
@@ -290,31 +239,6 @@ class Training:
 def fact(caption: Caption, name: str) -> str | None:
     """What a caption of one shape asks for, by name; `None` where it leaves that open."""
     return caption.action if name == "action" else caption.wanted[0].facts.get(name)
-
-
-@torch.no_grad()
-def centre_latents(codec: Any, pictures: Tensor) -> None:
-    """Shift and scale each channel of the latents to mean 0 and deviation 1, within the codec's own weights.
-
-    So the pipeline needs no shift of its own, which that of Stable Diffusion does not know. The codec then says, too,
-    how much noise its latents bear.
-    """
-    latents = torch.cat([codec.encode(some).latent_dist.mode() for some in torch.split(pictures, 100)])
-    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    channels, outwards, inwards = len(mean), codec.quant_conv, codec.post_quant_conv
-    inwards.bias += inwards.weight[..., 0, 0] @ mean
-    inwards.weight *= deviation[:, None, None]
-    outwards.weight[:channels] /= deviation[:, None, None, None]
-    outwards.bias[:channels] = (outwards.bias[:channels] - mean) / deviation
-    outwards.weight[channels:] = 0
-    outwards.bias[channels:] = 2 * (CODEC_NOISE / deviation).log()
-
-
-def save_pipeline(pipeline: Any, folder: Path) -> None:
-    """Write denoiser and codec in half precision; the text encoder whole, as transformers loads it as it is stored."""
-    for part in (pipeline.unet, pipeline.vae):
-        part.half()
-    pipeline.save_pretrained(folder)
 
 
 def train(

@@ -1,0 +1,112 @@
+"""Says in one sentence whether what the papers claim held here, from the figures alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal, TypeAlias
+
+from unireward_plugins.shapes.claims import Result
+from unireward_plugins.shapes.claims_questions import Claim
+
+MINUS = "\N{MINUS SIGN}"
+
+Answer: TypeAlias = Literal["yes", "no", "cannot be told"]
+
+AGREEING, SPREADS = 0.75, 2.0
+"""An answer takes at least this share of the comparisons on one side, and a mean that is more than so many standard
+deviations of the seeds' means away from 0. Where nothing matters, twelve comparisons in three seeds then give an answer
+about one time in twenty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thesis:
+    """What is claimed, and which comparisons bear on it: it holds where the first of two rows is the better one."""
+
+    text: str
+    where: Mapping[tuple[int, int], str]
+    """In which cases it is asked, in words, by the rows of `Claim.comparisons`."""
+
+
+THESES: Mapping[str, Thesis] = {
+    "joint": Thesis(
+        "Learning several tasks together helps",
+        {
+            (1, 0): "for both image tasks with equal steps of the task",
+            (3, 2): "for both image tasks with equal steps in all",
+            (4, 2): "for all four tasks with equal steps in all",
+            (4, 3): "for all four tasks in place of both image tasks, with equal steps in all",
+        },
+    ),
+    "reasons": Thesis(
+        "Reasons help",
+        {
+            (0, 1): "for giving them, against the same judge asked directly",
+            (0, 2): "for giving them, against a judge taught none",
+            (1, 2): "for having learned them, against a judge taught none, both asked directly",
+        },
+    ),
+    "pairs": Thesis(
+        "Comparing two is better than scoring each, and both orders better than one",
+        {
+            (0, 2): "for comparing in one order, against scoring",
+            (1, 2): "for comparing in both orders, against scoring",
+            (1, 0): "for both orders, against one",
+        },
+    ),
+}
+"""What the verdict on each claim, by its slug, is about."""
+
+
+def verdict(claim: Claim, results: Sequence[Result]) -> str:
+    """One sentence: whether it held in all cases, in some or in none, and what each case says."""
+    thesis = THESES[claim.slug]
+    answers, told = [], []
+    for rows, where in thesis.where.items():
+        found = [claim.differences(results, rows, column) for column in claim.columns]
+        answers.append(answer(found))
+        told.append(f"{answers[-1]} {where} ({_figures(found)})")
+    return f'**"{thesis.text}" {in_all(answers)}:** {"; ".join(told)}.'
+
+
+def answer(differences: Sequence[Sequence[float]]) -> Answer:
+    """Whether the first is better, given what it has more: a row for each column, with a number for each seed.
+
+    One seed shows no spread, so that nothing can be told from it.
+    """
+    every, seeds = [value for column in differences for value in column], _means(differences)
+    if len(seeds) < 2 or abs(fmean(seeds)) <= SPREADS * stdev(seeds):
+        return "cannot be told"
+    if fmean(seeds) > 0 and sum(value > 0 for value in every) >= AGREEING * len(every):
+        return "yes"
+    if fmean(seeds) < 0 and sum(value < 0 for value in every) >= AGREEING * len(every):
+        return "no"
+    return "cannot be told"
+
+
+def in_all(answers: Sequence[Answer]) -> str:
+    """What the answers in several cases come to."""
+    if set(answers) == {"yes"}:
+        return "held here"
+    if "yes" in answers:
+        return "held here in part"
+    return "did not hold here" if "no" in answers else "cannot be told here"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", MINUS)
+
+
+def _figures(differences: Sequence[Sequence[float]]) -> str:
+    """In how many comparisons the first is better, and by how much: mean and standard deviation of the seeds' means."""
+    every = [value for column in differences for value in column]
+    seeds = _means(differences)
+    spread = f" ± {100 * stdev(seeds):.1f}" if len(seeds) > 1 else ""
+    return f"better in {sum(value > 0 for value in every)} of {len(every)}, {points(fmean(seeds))}{spread} points"
+
+
+def _means(differences: Sequence[Sequence[float]]) -> list[float]:
+    """The mean over the columns, for each seed."""
+    return [fmean(seed) for seed in zip(*differences, strict=True)]

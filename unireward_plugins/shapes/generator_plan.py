@@ -1,0 +1,48 @@
+"""How the tiny generators are trained: everything that their weights depend on, in numbers; by default of pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the weights depend on."""
+
+    seed: int = 0
+    codec_steps: int = 1000
+    codec_batch: int = 16
+    codec_rate: float = 4e-3
+    reading_steps: int = 300
+    reading_batch: int = 64
+    reading_rate: float = 2e-3
+    painting_steps: int = 9000
+    painting_batch: int = 32
+    painting_rate: float = 1.2e-3
+    pictures: int = 12_000
+    """How many pictures, or clips, there are to learn from, each with its caption."""
+    blank: float = 0.1
+    """How often the caption is left out, so that the generator can be guided."""
+    average: float = 0.999
+    """The decay of the moving average of the weights, which is what is shipped."""
+
+    @property
+    def painting_starts(self) -> int:
+        """The first step of painting."""
+        return self.codec_steps + self.reading_steps
+
+    @property
+    def steps(self) -> int:
+        """The steps of all parts."""
+        return self.painting_starts + self.painting_steps
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step: two thirds of a cosine for the codec; then even, and down to 0 in the end."""
+        if step < self.codec_steps:
+            cosine = 0.5 + 0.5 * math.cos(math.pi * step / (1.5 * self.codec_steps))
+            return self.codec_rate * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * cosine)
+        if step < self.painting_starts:
+            return self.reading_rate * min(1.0, 2 * (1 - (step - self.codec_steps) / self.reading_steps))
+        own = step - self.painting_starts
+        return self.painting_rate * min(1.0, (own + 1) / 100, (1 - own / self.painting_steps) / 0.4)

@@ -16,7 +16,8 @@ from diffusers_ext.draws import Order, draw
 from diffusers_ext.families import adapter_for
 from diffusers_ext.latents import pixels_of
 from diffusers_ext.load_pipeline import open_pipeline
-from diffusers_ext.losses import LOSSES, pair_errors
+from diffusers_ext.losses import LOSSES
+from diffusers_ext.pair_errors import pair_errors
 from diffusers_ext.preferences import read_preferences
 from diffusers_ext.training_pipeline import add_lora, frozen_copy
 

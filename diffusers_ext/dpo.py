@@ -26,20 +26,11 @@ from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.dpo_log import RunLog
 from diffusers_ext.dpo_model import TrainedModel
 from diffusers_ext.held_out import HeldOut
-from diffusers_ext.losses import (
-    LOSSES,
-    AutoBeta,
-    Errors,
-    anchor,
-    kto_baseline,
-    loser_scale,
-    measures,
-    pair_errors,
-    scale_loser,
-    supervised,
-)
+from diffusers_ext.losses import LOSSES, kto_baseline, supervised
 from diffusers_ext.memory import described
+from diffusers_ext.pair_errors import Errors, measures, pair_errors
 from diffusers_ext.preferences import read_preferences
+from diffusers_ext.stabilisers import AutoBeta, anchor, loser_scale, scale_loser
 from diffusers_ext.training_setup import accelerator_for, adapter_with_cache, cautions, check_same_run, pair_weights
 from diffusers_ext.winner_watch import WinnerWatch
 from hub.cards import counted

@@ -1,11 +1,11 @@
-"""Preference losses of diffusion models as functions of four errors a pair, what steadies them, and what to log.
+"""Preference losses of diffusion models as functions of four errors a pair.
 
 errors = pair_errors(prediction, target, reference)      # winners first, losers second, in one batch
 loss = LOSSES["diffusion_dpo"]
 loss.of(errors, loss.beta).mean().backward()
 
-In all that follows, for one pair: E_w and E_l are the mean squared errors of the model being trained on the winner
-and on the loser, R_w and R_l those of the reference model on the same noisy latents; S is the logistic function, and
+In all that follows, for one pair: E_w and E_l are the errors of the model being trained on winner and loser, R_w and
+R_l those of the reference model, as `pair_errors.py` has them; S is the logistic function, and
 
     z = (E_l - R_l) - (E_w - R_w)      the margin: positive where the model has moved towards the winner
     m = beta z / 2                     the logit of "the winner is preferred"
@@ -13,106 +13,25 @@ and on the loser, R_w and R_l those of the reference model on the same noisy lat
 Every loss gives one number for each pair, `(batch,)`. A beta belongs to errors that are **means** over a sample, and to
 the half in m, as in SalesforceAIResearch/DiffusionDPO `train.py`. The scripts of diffusers leave the half out: their
 `beta_dpo=2500` is 5000 here. With sums in place of means beta is smaller by the number of elements of a latent.
+What steadies the losses is in `stabilisers.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from diffusers_ext.pair_errors import Errors
 from unireward_plugins.errors import UniRewardError
 
 Beta = float | Tensor
 """How steep a loss is: a number, or one for each pair, `(batch,)`."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Errors:
-    """The mean squared errors of a batch of pairs, each `(batch,)`, at least 0 and at least float32.
-
-    `UniRewardError` where the shapes differ, where only one error of the reference is given, or where an error is in
-    half precision: at beta 5000 the last bit of a bfloat16 error of 0.1 moves the logit by more than 1.
-    """
-
-    winner: Tensor
-    loser: Tensor
-    reference_winner: Tensor | None = None
-    """`None`, like `reference_loser`, for losses that need no reference."""
-    reference_loser: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if (self.reference_winner is None) != (self.reference_loser is None):
-            raise UniRewardError(
-                "the reference's errors come in twos: give reference_winner and reference_loser, or none"
-            )
-        given: dict[str, Tensor] = {
-            field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None
-        }
-        if self.winner.dim() != 1 or len({value.shape for value in given.values()}) > 1:
-            shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
-            raise UniRewardError(f"errors have one shape, (batch,), not: {shapes}. Use mean_squared_error")
-        for name, value in given.items():
-            if value.dtype not in (torch.float32, torch.float64):
-                raise UniRewardError(
-                    f"{name} is {value.dtype}, too coarse for a beta in thousands. Use mean_squared_error"
-                )
-
-    @property
-    def margin(self) -> Tensor:
-        """z, `(batch,)`; `UniRewardError` without a reference."""
-        winner, loser = self.over_reference
-        return loser - winner
-
-    @property
-    def over_reference(self) -> tuple[Tensor, Tensor]:
-        """E_w - R_w and E_l - R_l, each `(batch,)`; `UniRewardError` without a reference.
-
-        Like is taken from like first: model and reference are close, so that these differences are exact in float32,
-        and exactly 0 before the first step.
-        """
-        if self.reference_winner is None or self.reference_loser is None:
-            raise UniRewardError(
-                "this loss compares with a reference model, and its errors are not given. Set reference_winner and "
-                'reference_loser, or choose a loss without a reference: "mapo", "supervised"'
-            )
-        return self.winner - self.reference_winner, self.loser - self.reference_loser
-
-
-def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean of (prediction - target)^2 over all dimensions but the first, `(batch,)`, of a picture or a clip alike.
-
-    Half precision is computed in float32, after each input is cast. `UniRewardError` where the shapes differ, which
-    would otherwise broadcast.
-    """
-    if prediction.shape != target.shape or prediction.dim() < 2:
-        raise UniRewardError(
-            f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} have one shape, (batch, ...)"
-        )
-    return _precise(prediction).sub(_precise(target)).square().flatten(1).mean(1)
-
-
-def pair_errors(prediction: Tensor, target: Tensor, reference: Tensor | None = None) -> Errors:
-    """The errors of a batch that holds all winners first and then, in the same order, all losers: `(2 pairs, ...)`.
-
-    `reference` is what the reference model predicts; no gradient flows through it. `UniRewardError` for an odd batch or
-    shapes that differ.
-    """
-    _check_pairs(prediction)
-    winner, loser = mean_squared_error(prediction, target).chunk(2)
-    if reference is None:
-        return Errors(winner, loser)
-    reference_winner, reference_loser = mean_squared_error(reference.detach(), target).chunk(2)
-    return Errors(winner, loser, reference_winner, reference_loser)
-
-
-# Losses
 
 
 def diffusion_dpo(errors: Errors, beta: Beta) -> Tensor:
@@ -256,168 +175,6 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
 """Every loss that a trainer can be asked for, by its name."""
 
 
-# What steadies them
-
-
-def loser_scale(prediction: Tensor, target: Tensor, *, mu: float = 0.9) -> Tensor:
-    """Diffusion-SDPO's safe share of each loser's gradient, `(pairs,)` in [0, 1], for `scale_loser` (arXiv:2511.03317).
-
-    Of a batch with all winners first and then all losers, `(2 pairs, ...)`, with e = prediction - target:
-    (1 - mu) |e_w|^2 / <e_l, e_w>, at most 1; and 1 where <e_l, e_w> is not positive, as the loser's gradient then does
-    the winner no harm. A step along the pair's gradient, taken in the space of outputs, lowers the winner's error by at
-    least the share mu of what the winner's gradient alone would, to first order. mu is in [0, 1]: 0 lets the winner's
-    error stand still, 1 drops a loser that does any harm. This is so of losses that pull at both with one strength:
-    not of MaPO and Diffusion-KTO, nor of IPO and DMPO beyond the margin that they want.
-
-    AIDC-AI/Diffusion-SDPO `train.py`: mu 0.9 for SD 1.5, 0.6 for SDXL. There one share serves a whole micro-batch;
-    here each pair has its own, so that the bound holds for every winner, whatever the pairs' weights, and the result
-    does not depend on how a batch is cut up over processes. `UniRewardError` for a mu out of range or an odd batch.
-    """
-    if not 0 <= mu <= 1:
-        raise UniRewardError(f"mu is a share, in [0, 1], not {mu}")
-    _check_pairs(prediction)
-    residual = _precise(prediction.detach()) - _precise(target.detach())
-    winner, loser = residual.flatten(1).chunk(2)
-    alike = (winner * loser).sum(1)
-    harmful = alike > 0
-    share = (1 - mu) * winner.square().sum(1) / alike.where(harmful, torch.ones_like(alike))
-    return share.clamp(0, 1).where(harmful, torch.ones_like(share))
-
-
-def scale_loser(errors: Errors, scale: Tensor) -> Errors:
-    """The same errors with a share of the gradient through the loser's: E_l becomes sg(E_l) + scale (E_l - sg(E_l)).
-
-    sg stops the gradient; `scale`, `(batch,)`, is held constant too: `loser_scale`. Values, and so every measure, are
-    as before (arXiv:2511.03317).
-    """
-    held = errors.loser.detach()
-    return replace(errors, loser=held + scale.detach() * (errors.loser - held))
-
-
-def anchor(prediction: Tensor, reference: Tensor) -> Tensor:
-    """How far the model's outputs are from the reference's: half of winner's plus loser's squared distance, `(pairs,)`.
-
-    For a batch with all winners first, `(2 pairs, ...)`; means over a sample, so at least 0. Weigh it and add it to a
-    loss: `anchor_alpha` of bghira/SimpleTuner's `flow_dpo`. `UniRewardError` for an odd batch or shapes that differ.
-    """
-    _check_pairs(prediction)
-    winner, loser = mean_squared_error(prediction, reference.detach()).chunk(2)
-    return (winner + loser) / 2
-
-
-@dataclass(slots=True)
-class AutoBeta:
-    """The beta at which a pair of usual margin keeps a wanted share of its gradient, as margins grow.
-
-    beta = -2 logit(target) / A, with A a running mean of |z|: then S(-beta A / 2) = target. After bghira/SimpleTuner
-    `simpletuner/helpers/distillation/flow_dpo/distiller.py`, which has target 0.2, decay 0.99 and keeps beta within
-    [0.001, 1] for errors that are **sums**. A beta for means is that for sums times the number of elements of one
-    latent sample, and so are its limits: [0.001 elements, elements], which is [16, 16384] for SD 1.5 at 512 pixels,
-    and would hold every beta at 1 if left as they are.
-
-    A step whose margins are all exactly 0 says nothing of their size and is left out (there it starts the mean at 0,
-    which the decay then takes hundreds of steps to forget). Until the first other step beta is the upper limit. For
-    losses of m; Diffusion-KTO, which has no half, needs half this beta. `UniRewardError` for settings out of range.
-    """
-
-    elements: int
-    """How many numbers one latent sample has, over which errors are averaged: 4 x 64 x 64 for SD 1.5."""
-    target: float = 0.2
-    """In (0, 0.5); nearer to 0.5 is a smaller, gentler beta."""
-    decay: float = 0.99
-    """How much of the running mean a step keeps, in [0, 1)."""
-    average: float | None = None
-    """The running mean of |z|, or `None` before a margin has moved."""
-
-    def __post_init__(self) -> None:
-        if self.elements < 1 or not 0 < self.target < 0.5 or not 0 <= self.decay < 1:
-            raise UniRewardError(
-                f"AutoBeta(elements={self.elements}, target={self.target}, decay={self.decay}): "
-                "elements is at least 1, target in (0, 0.5), decay in [0, 1)"
-            )
-
-    @property
-    def beta(self) -> float:
-        """What to train the next step with."""
-        low, high = 1e-3 * self.elements, 1.0 * self.elements
-        if self.average is None:
-            return high
-        wanted = -2 * math.log(self.target / (1 - self.target)) / self.average
-        return min(max(wanted, low), high)
-
-    def update(self, size: float | Tensor) -> float:
-        """Take in the mean |z| of a step, averaged over all processes, and give the new beta.
-
-        `UniRewardError` for a size that is negative or not finite, which would stay in the mean for good.
-        """
-        size = float(size)
-        if not (math.isfinite(size) and size >= 0):
-            raise UniRewardError(f"the mean size of the margins is {size}: the errors of this step are not usable")
-        if size > 0:
-            self.average = size if self.average is None else self.decay * self.average + (1 - self.decay) * size
-        return self.beta
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must keep."""
-        return {"average": self.average}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict()`."""
-        self.average = state["average"]
-
-
-def gap_weights(gaps: Tensor, *, bins: int = 10, alpha: float = 1.0, largest: float = 10.0) -> Tensor:
-    """VideoDPO's weights, `(pairs,)` at least 1, by which pairs with a rare gap between the scores count for more.
-
-    `gaps`, `(pairs,)`, are score of winner minus score of loser for **all** pairs of a data set; the trainer
-    multiplies a pair's loss by its weight. Weight = (P / p)^alpha with p the share of pairs in the gap's bin, of
-    `bins` of equal width from least to greatest gap, and P the share in the fullest bin (arXiv:2412.14167).
-    CIntellifusion/VideoDPO `data/video_data.py` has P = 0.72 as a constant of its data and reads p from them; alpha
-    is 1 there. Ours is the limit `largest`: a single odd pair among thousands would otherwise weigh as much as all
-    others. `UniRewardError` for no gaps, for one that is not finite, and for settings out of range.
-    """
-    if bins < 1 or alpha < 0 or largest < 1:
-        raise UniRewardError(
-            f"bins={bins} is at least 1, alpha={alpha} not negative and largest={largest} at least 1, the least weight"
-        )
-    if gaps.dim() != 1 or not len(gaps) or not bool(gaps.isfinite().all()):
-        raise UniRewardError(f"gaps are finite numbers, one for each pair, (pairs,), not {tuple(gaps.shape)}: {gaps}")
-    gaps = gaps.double()
-    width = gaps.max() - gaps.min()
-    if width == 0:
-        return torch.ones_like(gaps, dtype=torch.float32)
-    index = ((gaps - gaps.min()) / width * bins).long().clamp(max=bins - 1)
-    count = index.bincount(minlength=bins).double()
-    return (count.max() / count[index]).pow(alpha).clamp(max=largest).float()
-
-
-# What to log
-
-
-def measures(errors: Errors) -> dict[str, Tensor]:
-    """What must be logged apart, by name; each `(batch,)` and without gradient. Gather over processes, then average.
-
-    Always `winner_error` and `loser_error`, E_w and E_l. With a reference also
-    - `winner_over_reference`, `loser_over_reference`: E_w - R_w and E_l - R_l. **Above 0 a winner is worse than at the
-      start**, and the margin may well be growing all the same, because the loser's error rises faster;
-    - `winner_worse`: 1 where it is so, else 0, so that its mean is a share;
-    - `margin`: z, which is what DPO raises;
-    - `accuracy`: 1 where the margin is positive, 1/2 where it is 0, else 0; so 1/2 before the first step.
-    """
-    found = {"winner_error": errors.winner.detach(), "loser_error": errors.loser.detach()}
-    if errors.reference_winner is None:
-        return found
-    winner, loser = (value.detach() for value in errors.over_reference)
-    margin = loser - winner
-    return found | {
-        "winner_over_reference": winner,
-        "loser_over_reference": loser,
-        "winner_worse": (winner > 0).to(winner.dtype),
-        "margin": margin,
-        "accuracy": (margin.sign() + 1) / 2,
-    }
-
-
 def _logit(errors: Errors, beta: Beta) -> Tensor:
     """The logit m."""
     return 0.5 * beta * errors.margin
@@ -430,15 +187,3 @@ def _bounded(value: Tensor) -> Tensor:
     # exp(-x) in both places: exp(x) overflows, and its gradient is then inf / inf.
     safe = value.where(~small, torch.ones_like(value))
     return torch.where(small, series, safe * torch.exp(-safe) / -torch.expm1(-safe))
-
-
-def _precise(values: Tensor) -> Tensor:
-    """The same in float32, or in float64 where it came so."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def _check_pairs(prediction: Tensor) -> None:
-    if prediction.dim() < 2 or not len(prediction) or len(prediction) % 2:
-        raise UniRewardError(
-            f"a batch of pairs is (2 pairs, ...): all winners, then all losers; not {tuple(prediction.shape)}"
-        )

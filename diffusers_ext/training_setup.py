@@ -14,9 +14,9 @@ from diffusers_ext import checkpoints, training_pipeline
 from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.families.adapter import Adapter
 from diffusers_ext.latents import Cache, Size, aspect_of, bucket_of, fill_cache, plan_cache, size_of
-from diffusers_ext.losses import gap_weights
 from diffusers_ext.noise import Diffusion, sdxl_turbo
 from diffusers_ext.preferences import Preferences
+from diffusers_ext.stabilisers import gap_weights
 from diffusers_ext.training_sharded import check_launch, prepare_fsdp
 from unireward_plugins.errors import MissingExtra, UniRewardError, needs_extra
 

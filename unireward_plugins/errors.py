@@ -43,9 +43,8 @@ class BackendError(RuntimeError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'beta'?`, to follow on "there is no setting 'bta'."; nothing where no known name is near."""
     spelt = {one.lower(): one for one in known}
-    # At 0.6, the default, all names with the same long beginning are near one another.
-    near = " or ".join(repr(spelt[one]) for one in get_close_matches(name.lower(), spelt, cutoff=0.7))
-    return f" Did you mean {near}?" if near else ""
+    near = get_close_matches(name.lower(), spelt, n=1)
+    return f" Did you mean {spelt[near[0]]!r}?" if near else ""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from unireward_plugins.shapes.captions import grades
 from unireward_plugins.shapes.check import parse_caption
 from unireward_plugins.shapes.generator_card import measure
 from unireward_plugins.shapes.generator_codec import centre_latents
-from unireward_plugins.shapes.generator_data import draw_careless, draw_crowded, generator_captions
+from unireward_plugins.shapes.generator_data import CALL, draw_careless, draw_crowded, generator_captions
 from unireward_plugins.shapes.generator_model import TOKENS, build_codec, build_tokenizer, pixel_values
 from unireward_plugins.shapes.generator_plan import Plan
 from unireward_plugins.shapes.render import render
@@ -184,7 +184,7 @@ def test_the_shipped_generator_is_a_small_stable_diffusion_of_the_real_classes(s
 
 def test_the_shipped_generator_is_right_40_to_70_percent_of_the_time(shipped) -> None:
     captions = generator_captions()[::2]
-    right, nothing = measure(shipped, captions, guidance=1.25)
+    right, nothing = measure(shipped, captions, guidance=CALL["guidance_scale"])
     assert 0.4 < right.value < 0.7
     assert nothing.value < 0.35
 

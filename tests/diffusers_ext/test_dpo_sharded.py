@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from diffusers_ext import checkpoints
 from diffusers_ext.training_sharded import check_launch
 from hub import save_pairs
-from tests.diffusers_ext.test_dpo import ROOT, finished, launched, pairs_of
 from tests.diffusers_ext.tiny_pipelines import picture_pipeline
+from tests.diffusers_ext.tiny_trainer import ROOT, finished, launched, pairs_of
 from unireward_plugins.errors import UniRewardError
 
 SCRIPT = Path(__file__).with_name("fsdp_on_cpu.py")

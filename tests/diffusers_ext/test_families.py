@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from diffusers_ext.families import adapter_for
 from diffusers_ext.families.adapter import Adapter, Conditions
-from diffusers_ext.losses import Errors, diffusion_dpo, pair_errors
+from diffusers_ext.losses import diffusion_dpo
 from diffusers_ext.noise import Flow
+from diffusers_ext.pair_errors import Errors, pair_errors
 from tests.diffusers_ext.tiny_pipelines import PLAIN_TEMPLATE, TINY, ltx_pipeline, picture_pipeline, sdxl_pipeline
 from unireward_plugins import hookspecs, plugins
 from unireward_plugins.errors import UniRewardError

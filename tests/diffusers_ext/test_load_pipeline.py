@@ -1,17 +1,21 @@
-"""What is written down of a pipeline, with real ones from the embedded checkpoint and from folders."""
+"""Loading a pipeline and what is written down of it, with real ones from the embedded checkpoint and from folders."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from diffusers import DiffusionPipeline
 
-from diffusers_ext.load_pipeline import EMBEDDED, load_pipeline, origin
+from diffusers_ext.load_pipeline import EMBEDDED, check_call, fingerprint, load_pipeline, origin
 from hub.model_cards import LORA
-from tests.diffusers_ext.tiny_pipelines import picture_pipeline
-from unireward_plugins.errors import UniRewardError
+from tests.diffusers_ext.painter import paint
+from tests.diffusers_ext.tiny_pipelines import PICTURE, clip_pipeline, picture_pipeline
+from unireward_plugins.errors import BackendError, UniRewardError
 
 
 def test_the_embedded_pipeline_is_told_by_its_name() -> None:
@@ -46,3 +50,36 @@ def test_a_folder_of_a_lora_says_how_it_is_loaded(tmp_path: Path) -> None:
     (tmp_path / LORA).touch()
     with pytest.raises(UniRewardError, match=r"holds a LoRA .*load_lora_weights\(.*eval_generator\(pipeline, "):
         load_pipeline(tmp_path)
+
+
+def test_a_pipeline_is_loaded_from_its_folder_and_known_by_its_weights(pipeline: Any, tmp_path: Path) -> None:
+    pipeline.save_pretrained(tmp_path)
+    loaded: Any = load_pipeline(tmp_path)
+    assert isinstance(loaded, DiffusionPipeline)
+    assert fingerprint(loaded) == fingerprint(pipeline)
+    assert load_pipeline(paint) is paint
+    assert fingerprint(loaded) != fingerprint(clip_pipeline())
+
+
+@pytest.mark.parametrize(
+    ("ref", "complaint"),
+    [
+        ("nothing-here", "'nothing-here' names no pipeline. Give a Hub id"),
+        ("{empty}", "holds no diffusers pipeline: there is no model_index.json"),
+    ],
+)
+def test_what_names_no_pipeline_is_refused(ref: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(UniRewardError, match=re.escape(complaint)):
+        load_pipeline(ref.format(empty=tmp_path))
+
+
+def test_a_folder_that_cannot_be_loaded_is_a_backend_error(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    with pytest.raises(BackendError, match="cannot be loaded"):
+        load_pipeline(tmp_path)
+
+
+def test_arguments_are_checked_against_the_pipeline(pipeline: Any) -> None:
+    check_call(pipeline, PICTURE)
+    with pytest.raises(UniRewardError, match=r"takes no argument 'guidance'\. Did you mean 'guidance_"):
+        check_call(pipeline, {"guidance": 1})

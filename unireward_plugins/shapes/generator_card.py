@@ -77,7 +77,7 @@ PICTURES = Kind(
     'blue cross at the\nbottom right". None in its training data asks for one of the five pairs of colour and outline '
     "that the world holds out.",
     call=CALL,
-    guidance=(1, 1.25, 2),
+    guidance=(1, 1.1, 1.25, 2),
     samples=256,
     answer="images[0]",
     example="a small red cross at the top left",

@@ -25,8 +25,8 @@ from unireward_plugins.shapes.scene import (
     turned,
 )
 
-CALL: Mapping[str, float] = MappingProxyType({"num_inference_steps": 12, "guidance_scale": 1.0})
-"""How the picture generator is sampled: without guidance, which does already what preferences are to do."""
+CALL: Mapping[str, float] = MappingProxyType({"num_inference_steps": 12, "guidance_scale": 1.1})
+"""How the picture generator is sampled: with so little guidance that preferences still have most to do."""
 CLIP_CALL: Mapping[str, float] = MappingProxyType({**CALL, "guidance_scale": 3.0, "num_frames": FRAMES})
 """How the clip generator is sampled: with guidance, without which frames seldom agree with one another."""
 SLIPPED = 0.5

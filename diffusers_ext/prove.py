@@ -172,8 +172,13 @@ def take_exam(pipeline: Any, plan: Plan, seed: int) -> Exam:
 
 def load_aligned(folder: Path, plan: Plan) -> Any:
     """The generator with what an arm has learned."""
+    from diffusers.utils import logging
+
     pipeline: Any = load_pipeline(plan.generator)
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()  # a LoRA without weights for the text encoder is no news here
     pipeline.load_lora_weights(folder / "final")
+    logging.set_verbosity(told)
     return pipeline
 
 
@@ -185,18 +190,10 @@ def check_same_proof(home: Path, plan: Plan) -> None:
     check_same_run(home / "plan.json", {**weights, **asdict(plan)})
 
 
-def silence_loading() -> None:
-    """Keep diffusers and transformers from telling each time that a few megabytes are loaded."""
-    from diffusers.utils import logging
-
-    hide_loading_bars("diffusers", "transformers")
-    logging.set_verbosity_error()  # a LoRA without weights for the text encoder is no news here
-
-
 def _on_one_core() -> None:
     """How each worker computes: the tensors are too small for more than one thread."""
     import torch
 
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    silence_loading()
+    hide_loading_bars("diffusers", "transformers")

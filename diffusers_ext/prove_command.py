@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from unireward_plugins.cli.options import output_options
-from unireward_plugins.cli.output import Table, duration, note, show_json, show_table
+from unireward_plugins.cli.output import Table, duration, hide_loading_bars, note, show_json, show_table
 
 
 @click.command()
@@ -39,9 +39,8 @@ def prove(folder: Path, *, clips: bool, seeds: int, controls: bool, workers: int
     from diffusers_ext.proof_page import FIGURES, PAGE, columns, rows
     from diffusers_ext.proof_plan import CLIPS
     from diffusers_ext.prove import prove as run
-    from diffusers_ext.prove import silence_loading
 
-    silence_loading()
+    hide_loading_bars("diffusers", "transformers")
     watcher = Watcher()
     plan = CLIPS if clips else None
     results = run(folder, seeds=range(seeds), controls=controls, plan=plan, workers=workers, watch=watcher)

@@ -80,7 +80,7 @@ def run_demo(
     started = time.monotonic()
     torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
     exam = Exam.draw(exam_size, seed="demo")
-    hide_loading_bars("transformers")
+    hide_loading_bars("diffusers", "transformers")
     with tempfile.TemporaryDirectory() as folder:
         watch("judging fresh pictures and answers", 0)
         judge = load_judge("shapes", cache=Path(folder) / "verdicts")

@@ -28,7 +28,7 @@ from diffusers_ext.shards import Record, close_run, open_run, records, write_sha
 from diffusers_ext.sift import Drawn, Sifted, Way, check_way, judge_candidates, sift, way_for
 from hub import schema
 from hub.asked import Known
-from unireward_plugins.judges import BothOrders, ModelJudge, in_one_order
+from unireward_plugins.judges import BothOrders, ModelJudge, both_orders
 from unireward_plugins.loading import load_judge
 from unireward_plugins.types import Case, Judge, Task
 
@@ -130,7 +130,7 @@ def build_pairs(  # noqa: PLR0913 (all of them the user's)
 
 def both_ways(judge: str | Path | Judge) -> BothOrders:
     """The judge that is meant, asking comparisons in both orders."""
-    return BothOrders(in_one_order(load_judge(judge)))
+    return both_orders(load_judge(judge))
 
 
 def describe_judge(judge: BothOrders) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from diffusers_ext.shards import Record, read_pairs, records, write_whole
-from hub.cards import counted
 from unireward_plugins.media.pictures import webp
 from unireward_plugins.pairs import DROP_REASONS
 
@@ -63,10 +62,13 @@ def write_gallery(folder: Path, built: Built, plan: Plan) -> None:
 def numbers(built: Built, margins: Sequence[float]) -> str:
     """What came out, in four numbers."""
     margin = f"{fmean(margins):.3f}" if margins else "\N{EN DASH}"
-    prompts, pairs = counted(built.prompts, "prompt").split(), counted(built.pairs, "pair").split()
+    noun = "pair" if built.pairs == 1 else "pairs"
     told = (
-        (prompts[0], prompts[1]),
-        (pairs[0], f"{pairs[1]}: {built.pairs / built.prompts:.0%} of the prompts gave one"),
+        (f"{built.prompts:,}", "prompt" if built.prompts == 1 else "prompts"),
+        (
+            f"{built.pairs:,}",
+            f"{noun}: {built.pairs / built.prompts:.0%} of the prompts gave one",
+        ),
         (margin, "mean margin between chosen and rejected, on a scale of 0 to 1"),
         (f"{sum(built.left_out.values()):,}", "single candidates and comparisons that did not count"),
     )

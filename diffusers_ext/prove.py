@@ -1,7 +1,7 @@
 """The proof that the whole way works: a generator becomes more often right, by a truth that nothing on the way saw.
 
     results = prove("proof")                # or: unireward prove proof
-    results = prove("clips", plan=CLIPS)    # or: unireward prove proof --clips
+    results = prove("clips", plan=CLIPS)    # or: unireward prove clips --clips
 
 For each seed an embedded generator draws candidates, the embedded judge grades them, the best and the worst of each
 prompt become pairs, `DPOTrainer` learns from these, and the exact referee counts how many samples of held-out prompts
@@ -177,8 +177,10 @@ def load_aligned(folder: Path, plan: Plan) -> Any:
     pipeline: Any = load_pipeline(plan.generator)
     told = logging.get_verbosity()
     logging.set_verbosity_error()  # a LoRA without weights for the text encoder is no news here
-    pipeline.load_lora_weights(folder / "final")
-    logging.set_verbosity(told)
+    try:
+        pipeline.load_lora_weights(folder / "final")
+    finally:
+        logging.set_verbosity(told)
     return pipeline
 
 

@@ -109,9 +109,10 @@ class BothOrders:
 def both_orders(judge: Judge) -> BothOrders:
     """A judge that asks every comparison in both orders, so that a preference for a position cancels out.
 
-    A judge that always says "first" comes out as a tie. Cases with one candidate pass through unchanged.
+    A judge that always says "first" comes out as a tie. Cases with one candidate pass through unchanged. One that does
+    so already stays as it is.
     """
-    return BothOrders(judge)
+    return BothOrders(in_one_order(judge))
 
 
 def in_one_order(judge: Judge) -> Judge:

@@ -20,7 +20,7 @@ from unireward_plugins.types import UNREAD_REASONS, Candidate, Case, Verdict
 Scored: TypeAlias = tuple[Candidate, float]
 
 DROP_REASONS: Mapping[str, str] = {
-    "tie": "a tie, no candidate is better than another",
+    "tie": "a tie: no candidate is better than another",
     "alone": "there is no other candidate to compare with",
     "same": "the best and the worst candidate show the same",
     "not_better": "the best winner of a comparison is not graded higher than the worst loser",

@@ -182,6 +182,7 @@ def test_both_orders_are_asked_in_one_call_and_single_candidates_pass_through() 
 
     single, pair = Case("a", (picture(1),)), Case("b", (picture(1), picture(2)))
     assert [verdict.scores for verdict in both_orders(brighter)([single, pair])] == [(0.9,), (0.5, 0.5)]
+    assert both_orders(both_orders(brighter)) == both_orders(brighter)
     assert calls == [[single, pair, pair.reversed()]]
 
 

@@ -182,11 +182,11 @@ def test_the_shipped_generator_is_a_small_stable_diffusion_of_the_real_classes(s
     assert size < 10e6
 
 
-def test_the_shipped_generator_is_right_40_to_70_percent_of_the_time(shipped) -> None:
+def test_the_shipped_generator_leaves_something_to_learn(shipped) -> None:
     captions = generator_captions()[::2]
     right, nothing = measure(shipped, captions, guidance=CALL["guidance_scale"])
-    assert 0.4 < right.value < 0.7
-    assert nothing.value < 0.35
+    assert 0.3 < right.value < 0.6
+    assert nothing.value < 0.45
 
 
 def test_the_shipped_codec_keeps_what_pictures_show(shipped) -> None:

@@ -81,7 +81,7 @@ def test_the_command_explains_what_is_wrong(
 def test_where_most_prompts_are_ties_more_candidates_are_proposed(capsys: pytest.CaptureFixture[str]) -> None:
     report(Built(Path("p"), prompts=4, pairs=1, dropped={"tie": 3}, left_out={}))
     told = capsys.readouterr()
-    assert "no pair: a tie, no candidate is better than another\t3" in told.out
+    assert "no pair: a tie: no candidate is better than another\t3" in told.out
     assert "3 of 4 prompts gave no pair because of a tie: more candidates of each (--candidates) can help" in told.err
     assert "dropped.jsonl" in told.err
     report(Built(Path("p"), prompts=4, pairs=2, dropped={"tie": 2}, left_out={}))

@@ -72,7 +72,7 @@ def test_small_margins_are_not_lost_between_large_errors() -> None:
         lambda: Errors(torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.bfloat16)),
     ],
 )
-def test_what_makes_no_sense_is_refused(wrong: Callable[[], object]) -> None:
+def test_wrong_errors_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(UniRewardError):
         wrong()
 

@@ -201,6 +201,6 @@ def test_equal_gaps_weigh_alike_and_an_odd_one_is_limited() -> None:
         lambda: gap_weights(torch.tensor([1.0]), largest=0.5),
     ],
 )
-def test_what_makes_no_sense_is_refused(wrong: Callable[[], object]) -> None:
+def test_wrong_settings_of_stabilisers_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(UniRewardError):
         wrong()

@@ -201,7 +201,7 @@ def test_the_card_says_what_is_known_and_tells_the_hub_where_the_files_are(tmp_p
     assert metadata["task_categories"] == ["text-to-image"]
     assert "2 pairs of image generation, preferred by `shapes` by the rubric `r.v1`." in text
     assert (
-        "Judged and dropped: 3 x a tie, no candidate is better than another; 1,200 x the reasoning was cut off" in text
+        "Judged and dropped: 3 x a tie: no candidate is better than another; 1,200 x the reasoning was cut off" in text
     )
     assert "| `label_0` |" in text
 

@@ -185,7 +185,7 @@ def test_a_run_that_found_no_pair_is_told_apart_from_one_that_goes_on(tmp_path: 
     build_pairs(painter, ["a lamp", "the sun"], judge=undecided, folder=folder, candidates=3)
     told = complaints(folder, "pairs")
     assert (
-        "dropped.jsonl says of each prompt why it gave no pair (2 x a tie, no candidate is better than another)" in told
+        "dropped.jsonl says of each prompt why it gave no pair (2 x a tie: no candidate is better than another)" in told
     )
     assert "the run is finished, and there is nothing to publish. Make another with more candidates" in told
     (folder / "dropped.jsonl").write_text("of somebody else\n")

@@ -13,7 +13,7 @@ import click
 
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.options import output_options
-from unireward_plugins.cli.output import Table, note, progress, show_json, show_table
+from unireward_plugins.cli.output import Table, hide_loading_bars, note, progress, show_json, show_table
 from unireward_plugins.cli.shapes_claims import claims
 from unireward_plugins.cli.shapes_evaluate import evaluate
 
@@ -297,6 +297,7 @@ def demo(output: Path, *, seeds: tuple[int, ...], steps: int | None, owner: str,
     from unireward_plugins.shapes import demo as demonstration
     from unireward_plugins.shapes.report import truth
 
+    hide_loading_bars("diffusers", "transformers")
     result = demonstration.run_demo(
         output,
         seeds=seeds or demonstration.SEEDS,

@@ -191,7 +191,7 @@ VERDICTS = """\
 One comparison for each seed and column of the tables below. Each section begins with a verdict that follows from these
 figures: *yes* where the first is better in at least {agreeing} of the comparisons, *no* where it is worse in as many;
 for both, the mean must lie more than {spreads} standard deviations (±) of the seeds' means from 0. Everything else
-*cannot be told*."""
+is *undecided*."""
 
 ORDERS = """\
 A reply names a winner and knows no ties. Two replies that disagree make a tie, and a tie counts a half: on average,

@@ -12,7 +12,7 @@ from unireward_plugins.shapes.claims_questions import Claim
 
 MINUS = "\N{MINUS SIGN}"
 
-Answer: TypeAlias = Literal["yes", "no", "cannot be told"]
+Answer: TypeAlias = Literal["yes", "no", "undecided"]
 
 AGREEING, SPREADS = 0.75, 2.0
 """An answer takes at least this share of the comparisons on one side, and a mean that is more than so many standard
@@ -73,16 +73,16 @@ def verdict(claim: Claim, results: Sequence[Result]) -> str:
 def answer(differences: Sequence[Sequence[float]]) -> Answer:
     """Whether the first is better, given what it has more: a row for each column, with a number for each seed.
 
-    One seed shows no spread, so that nothing can be told from it.
+    Of fewer than three seeds the spread says too little.
     """
     every, seeds = [value for column in differences for value in column], _means(differences)
-    if len(seeds) < 2 or abs(fmean(seeds)) <= SPREADS * stdev(seeds):
-        return "cannot be told"
+    if len(seeds) < 3 or abs(fmean(seeds)) <= SPREADS * stdev(seeds):
+        return "undecided"
     if fmean(seeds) > 0 and sum(value > 0 for value in every) >= AGREEING * len(every):
         return "yes"
     if fmean(seeds) < 0 and sum(value < 0 for value in every) >= AGREEING * len(every):
         return "no"
-    return "cannot be told"
+    return "undecided"
 
 
 def in_all(answers: Sequence[Answer]) -> str:
@@ -91,7 +91,7 @@ def in_all(answers: Sequence[Answer]) -> str:
         return "held here"
     if "yes" in answers:
         return "held here in part"
-    return "did not hold here" if "no" in answers else "cannot be told here"
+    return "did not hold here" if "no" in answers else "was not decided here"
 
 
 def points(difference: float) -> str:

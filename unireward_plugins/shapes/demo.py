@@ -19,7 +19,6 @@ from pkgutil import resolve_name
 from typing import TypeAlias
 
 from unireward_plugins import load_judge
-from unireward_plugins.cli.output import hide_loading_bars
 from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.media import Media
 from unireward_plugins.shapes.data import CELLS, draw_items
@@ -80,7 +79,6 @@ def run_demo(
     started = time.monotonic()
     torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
     exam = Exam.draw(exam_size, seed="demo")
-    hide_loading_bars("diffusers", "transformers")
     with tempfile.TemporaryDirectory() as folder:
         watch("judging fresh pictures and answers", 0)
         judge = load_judge("shapes", cache=Path(folder) / "verdicts")

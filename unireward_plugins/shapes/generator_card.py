@@ -116,7 +116,8 @@ license: mit
 ---
 # The tiny {thing} generator of the shapes world
 
-{what} It is where `{proof}` starts from, and it is good for nothing else.
+{what}
+It is where `{proof}` starts from, and it is good for nothing else.
 
 ```python
 from diffusers import DiffusionPipeline

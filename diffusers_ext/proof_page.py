@@ -52,8 +52,8 @@ def page(results: Sequence[Result]) -> str:
         drawn, gains = "; of one seed, which does not tell how much chance moves the figures", ""
     return (
         "# Does the whole way work?\n\n"
-        f"The share of samples of held-out prompts that the exact referee finds right, before and after{drawn}. Gains "
-        f"are in points of 100{gains}.\n\n"
+        "The share of samples of held-out prompts, for which no pair was made, that the exact referee finds right, "
+        f"before and after{drawn}. Gains are in points of 100{gains}.\n\n"
         f"{table(results)}\n\n"
         "The first samples of one seed, framed in green where they are right; the shares above the rows count the "
         "first sample of each prompt alone:\n\n"

@@ -11,14 +11,16 @@ are right before and after. Every stage goes on where it was stopped.
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr
 from dataclasses import asdict, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeAlias
 
 from diffusers_ext.build_pairs import build_pairs
@@ -77,13 +79,16 @@ def prove(
     pairs = [(make_pairs, (home, plan, kind, seed)) for seed in seeds for kind in kinds]
     runs = [(run_arm, (home, plan, arm, seed)) for arm in arms for seed in seeds]
     done, total = 0, len(pairs) + 2 * len(runs)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_on_one_core) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    try:
         for jobs, weight, doing in ((pairs, 1, "drawing and judging candidates"), (runs, 2, "training and measuring")):
             watch(doing, done / total)
             for finished in as_completed([pool.submit(job, *told) for job, told in jobs]):
                 finished.result()
                 done += weight
                 watch(doing, done / total)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error only what has begun is brought to its end
     results = [Result(arm, tuple(run_arm(home, plan, arm, seed) for seed in seeds)) for arm in arms]
     write_page(home, results, take_exams(home, plan, seeds[0]))
     return results
@@ -131,11 +136,11 @@ def run_arm(home: Path, plan: Plan, arm: Arm, seed: int) -> Run:
         from diffusers_ext.dpo_config import DPOConfig
     folder = home / f"seed-{seed}" / arm.slug
     kept = folder / "result.json"
+    check_same_run(folder / "arm.json", {"labels": arm.labels, **arm.settings})
     if kept.is_file():
         return Run(**json.loads(kept.read_text()))
     began = time.monotonic()
     pairs = make_pairs(home, plan, arm.labels, seed)
-    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a") as log, redirect_stderr(log):
         settings = {**plan.settings, **arm.settings}
         trainer = DPOTrainer(
@@ -192,10 +197,19 @@ def check_same_proof(home: Path, plan: Plan) -> None:
     check_same_run(home / "plan.json", {**weights, **asdict(plan)})
 
 
-def _on_one_core() -> None:
-    """How each worker computes: the tensors are too small for more than one thread."""
+def _start_worker() -> None:
+    """Each worker computes with one thread, for the tensors are too small for more, and quietly."""
     import torch
 
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=FutureWarning)
     hide_loading_bars("diffusers", "transformers")
+
+
+def _end_with_parent() -> None:
+    """A worker of a killed proof must not write into its folder while another proof goes on there."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -94,6 +94,45 @@ def test_check_grades_samples_by_their_prompts_and_draws_them(
         assert sheet.height > 3 * 128
 
 
+def test_render_leaves_a_folder_alone_that_holds_something(invoke: Invoke, tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    assert invoke("shapes", "render", str(folder), "--count", "2")[0] == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code, _, err = invoke("shapes", "render", str(folder), "--count", "1", "--seed", "5")
+    assert code == 2
+    assert "exists and is not empty" in err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_case_of_a_single_picture_has_no_rival(invoke: Invoke, tmp_path: Path) -> None:
+    code, out, _ = invoke("shapes", "render", str(tmp_path), "--count", "1", "--json")
+    assert code == 0
+    assert json.loads(out)["cases"][0]["candidates"] == ["0000-small-yellow-cross.png"]
+
+
+@pytest.mark.parametrize(("sheet", "problem"), [("sheet", "does not end like a picture"), ("no/a.png", "no folder")])
+def test_check_refuses_a_sheet_that_cannot_be_drawn_before_it_reads_anything(
+    invoke: Invoke, tmp_path: Path, sheet: str, problem: str
+) -> None:
+    (tmp_path / "0000.png").write_bytes(b"no picture")
+    code, out, err = invoke("shapes", "check", str(tmp_path), "--sheet", str(tmp_path / sheet))
+    assert (code, out) == (2, "")
+    assert problem in err
+
+
+def test_check_shows_what_it_found_even_where_the_sheet_fails(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("unireward_plugins.shapes.sheet.write_sheet", fails)
+    assert invoke("shapes", "render", str(tmp_path), "--count", "2")[0] == 0
+    code, out, err = invoke("shapes", "check", str(tmp_path), "--sheet", str(tmp_path / "sheet.png"))
+    assert (code, len(out.splitlines())) == (2, 3)
+    assert "the disk is full" in err
+
+
 def test_check_without_prompts_says_what_is_seen(invoke: Invoke, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (40, 40, 40)).save(tmp_path / "blank.png")
     code, out, _ = invoke("shapes", "check", str(tmp_path / "blank.png"))

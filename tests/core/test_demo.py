@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from unireward_plugins.errors import UniRewardError
+from unireward_plugins.errors import BackendError, MissingExtra, UniRewardError
 from unireward_plugins.shapes import align_policy, demo
-from unireward_plugins.shapes.demo import Watcher, clock, run_demo, summary
+from unireward_plugins.shapes.align_policy import Examiner
+from unireward_plugins.shapes.demo import Watcher, run_demo, summary
+from unireward_plugins.shapes.exam import Exam, Policy
 from unireward_plugins.shapes.findings import DemoResult, Point
+from unireward_plugins.shapes.recipe import clock
+from unireward_plugins.types import Case, Verdict
 
 
 def truth(point: Point) -> float:
@@ -67,7 +76,7 @@ def test_demo_trains_a_generator_and_shows_what_it_drew(
     assert generator.before == sum(sample.was_right for sample in generator.samples) / 8
     assert generator.after == sum(sample.is_right for sample in generator.samples) / 8
     assert path.read_text(encoding="utf-8").count('<figure class="drawn">') == 8
-    assert "fresh captions" in summary(result)
+    assert "captions that no pair was made for" in summary(result)
     assert result.published == ()
 
 
@@ -80,6 +89,51 @@ def test_demo_finds_out_at_once_what_it_cannot_do(tmp_path: Path, asked: dict[st
     with pytest.raises(UniRewardError, match=complaint):
         run_demo(tmp_path, **asked, watch=lambda doing, _: told.append(doing))
     assert told == []
+
+
+@pytest.mark.parametrize("package", ["diffusers", "peft"])
+def test_demo_misses_a_package_before_it_trains_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    importlib.import_module("diffusers")  # which remembers whether PEFT is there
+    monkeypatch.setitem(sys.modules, package, None)
+    told: list[str] = []
+    with pytest.raises(MissingExtra, match=package):
+        run_demo(tmp_path / "report.html", steps=1, watch=lambda doing, _: told.append(doing))
+    assert told == ["starting"]
+
+
+def refuses_pairs(folder: Path, repo: str, *, kind: str) -> SimpleNamespace:
+    """A Hub that takes a generator and fails afterwards; the real way there is in tests/hub/test_demo.py."""
+    if kind == "pairs":
+        raise BackendError("the Hub is gone")
+    return SimpleNamespace(url=f"https://hub.example/{repo}")
+
+
+def test_demo_writes_its_report_before_it_publishes_what_was_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "CASES_A_CELL", 12)
+    monkeypatch.setattr(demo, "CHECKS", 1)
+    monkeypatch.setattr(demo, "ALIGN_GENERATOR", "tests.diffusers_ext.tiny_proof:align_a_little")
+    monkeypatch.setattr(demo, "THERE_AND_BACK", "tests.core.test_demo:refuses_pairs")
+    path = tmp_path / "report.html"
+    with pytest.raises(BackendError, match="the Hub is gone"):
+        run_demo(path, seeds=(3,), steps=1, exam_size=20, owner="me", watch=lambda *_: None)
+    assert "A judge at work, and models that learn from it" in path.read_text(encoding="utf-8")
+
+
+def test_answers_without_a_verdict_are_counted_and_in_no_mean() -> None:
+    def reads_the_first_half(cases: Sequence[Case]) -> list[Verdict]:
+        half = len(cases) // 2
+        return [Verdict((0.5,))] * half + [Verdict(None, unread="empty")] * (len(cases) - half)
+
+    exam, policy = Exam.draw(6, seed="unread"), Policy.load()
+    point, answers = Examiner(exam, reads_the_first_half).examine(policy, step=0)
+    assert (point.reward, point.unread, len(answers)) == (0.5, 3, 6)
+    silent, _ = Examiner(exam, lambda cases: [Verdict(None, unread="empty") for _ in cases]).examine(policy, step=0)
+    assert isnan(silent.reward)
+    assert silent.unread == 6
 
 
 @pytest.mark.slow

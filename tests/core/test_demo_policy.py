@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from math import isnan
 from pathlib import Path
 from random import Random
 
@@ -95,6 +96,12 @@ def test_held_out_accuracy_counts_held_out_pairs_alone() -> None:
     answers = [answer if scene.held_out else "" for answer, scene in zip(right, exam.scenes, strict=True)]
     assert exam.held_out_accuracy(answers) == 1.0
     assert exam.accuracy(answers) < 0.5
+
+
+def test_an_exam_without_a_held_out_pair_says_nothing_of_them() -> None:
+    exam = Exam.draw(1, seed="held out")
+    assert not any(scene.held_out for scene in exam.scenes)
+    assert isnan(exam.held_out_accuracy(["red"]))
 
 
 def test_training_questions_leave_the_held_out_pairs_alone() -> None:

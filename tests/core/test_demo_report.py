@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from html import escape
 from html.parser import HTMLParser
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def test_report_says_what_came_out() -> None:
         assert heading in text
     assert "after, seed 3" in text
     assert "after, seed 4" in text
-    assert "seeds 3 4" in text
+    assert "unireward demo --output report.html --steps 40 --seed 3 --seed 4" in text
     assert "It proves nothing about large checkpoints" in text
     assert "in the other order" in text
 
@@ -239,6 +240,34 @@ def test_report_of_one_seed_claims_no_spread() -> None:
     text = " ".join(" ".join(Elements(page(result(seeds=(7,)))).text).split())
     assert "before and after: one seed" in text
     assert "±" not in text
+
+
+def test_report_keeps_numbers_of_its_headline_that_are_the_same() -> None:
+    found = result()
+    same = replace(found, generator=replace(found.generator, before=0.25, after=0.86))
+    text = " ".join(" ".join(Elements(page(same)).text).split())
+    assert text.count("25% → 86%") == 2
+    assert "right answers to 30 fresh questions" in text
+    assert "right pictures of captions without pairs" in text
+
+
+def with_points(*points: Point) -> DemoResult:
+    found = result()
+    return replace(found, runs=tuple(replace(run, points=points) for run in found.runs))
+
+
+def test_report_of_a_small_exam_says_nothing_of_held_out_pairs() -> None:
+    text = " ".join(Elements(page(with_points(Point(0, 0.25, nan, 0.3), Point(40, 0.9, nan, 0.95)))).text)
+    assert "no training picture shows" not in text
+    assert "nan" not in text
+    assert "25% → 90%" in text
+
+
+def test_report_counts_answers_without_a_verdict_where_there_are_any() -> None:
+    assert "without a verdict, which" not in page(result())
+    html = page(with_points(Point(0, 0.25, 0.2, nan, unread=30), Point(40, 0.9, 0.8, 0.95, unread=2)))
+    assert "without a verdict, which are in no mean: 64." in html
+    assert "nan" not in html.partition("</style>")[2].partition("<h2>Before and after")[0].partition("<polyline")[2]
 
 
 def test_findings_count_what_turned() -> None:

@@ -223,6 +223,9 @@ def test_the_longest_path_that_fits_says_which_prompt_is_meant(tmp_path: Path) -
         ("p.jsonl", '{"file": "1.png"}\n', "p.jsonl:1: a row needs a text under one of prompt, caption, text"),
         ("p.csv", "name,prompt\n1.png,a red circle\n", "p.csv:2: a row needs a text under one of file_name, file"),
         ("p.json", "[3]", "p.json, entry 1: a row needs a text"),
+        ("p.json", "5", "p.json: prompts are a list of objects, or one object .*, got 5"),
+        ("p.json", "null", "p.json: prompts are a list of objects, or one object"),
+        ("p.json", '"a red circle"', "p.json: prompts are a list of objects, or one object"),
         (
             "p.jsonl",
             '{"file": "1.png", "prompt": "a red circle"}\n{"file": "1.png", "prompt": "a blue cross"}\n',

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from xml.etree import ElementTree
 
 import pytest
@@ -20,11 +22,12 @@ from unireward_plugins.shapes import claims
 from unireward_plugins.shapes.claims import CONDITIONS, MEASURED, READOUTS, Result, measure, run_claims, work_left
 from unireward_plugins.shapes.claims_page import page, write_page
 from unireward_plugins.shapes.claims_questions import CLAIMS
-from unireward_plugins.shapes.claims_verdict import MINUS, THESES, answer, in_all
+from unireward_plugins.shapes.claims_verdict import MINUS, answer, in_all
+from unireward_plugins.shapes.data import CELLS, draw_items
 from unireward_plugins.shapes.rubrics import RUBRIC_OF
 from unireward_plugins.shapes.training_plan import Plan
 from unireward_plugins.testing import ScriptedBackend
-from unireward_plugins.types import Query
+from unireward_plugins.types import Query, Reply
 
 TINY = Plan(looking_steps=4, judging_steps=6, tricky_steps=0, polishing_steps=0, looking_batch=4, judging_batch=2)
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
@@ -134,6 +137,17 @@ def test_a_judge_that_always_says_first_is_right_half_of_the_time_in_both_orders
     assert 0 < found["generate, point"] < 1
 
 
+def test_of_a_likelihood_the_likeliest_score_counts_not_one_between_it_and_another() -> None:
+    def wavers(query: Query) -> Reply:
+        shares = {"1": 0.6, "5": 0.3}
+        return Reply("", logprobs=tuple(math.log(shares.get(choice, 0.03)) for choice in query.choices))
+
+    judge = ModelJudge("wavers", ScriptedBackend(wavers), RUBRIC_OF)
+    found = measure(judge, "image understanding", readouts=["likelihood"], items=40, seed=1)
+    ones = [item.grades == (1,) for item in draw_items(CELLS["image understanding, point"], 40, seed="claims 1")]
+    assert found["likelihood, point"] == fmean(ones) > 0.3
+
+
 def test_a_reply_without_a_verdict_earns_nothing() -> None:
     judge = ModelJudge("silent", ScriptedBackend(lambda query: "hm"), RUBRIC_OF)
     found = measure(judge, "image understanding", readouts=["generate"], items=5, seed=1)
@@ -200,9 +214,6 @@ def test_what_the_answers_come_to() -> None:
 
 
 def test_each_claim_begins_with_a_verdict_that_follows_from_its_figures() -> None:
-    assert {claim.slug: set(claim.comparisons) for claim in CLAIMS} == {
-        slug: set(thesis.where) for slug, thesis in THESES.items()
-    }
     results = invented(Plan(judging_steps=900, tricky_steps=0, polishing_steps=0))
     for result in results:
         alone = result.condition.endswith("per task")

@@ -124,10 +124,27 @@ def test_impossible_edits_are_refused() -> None:
         Edit(SOURCE)
     with pytest.raises(UniRewardError, match="either one shape or the ground"):
         Edit(SOURCE, CIRCLE, ground="light")
+    with pytest.raises(UniRewardError, match="the ground is dark already"):
+        Edit(SOURCE, ground="dark")
     with pytest.raises(UniRewardError, match="there is no small red circle"):
         RECOLOUR.apply(Scene((SQUARE,)))
     with pytest.raises(UniRewardError, match="something at the bottom left already"):
         ADD.apply(Scene((OTHER_CIRCLE,)))
+
+
+@pytest.mark.parametrize(
+    ("after", "changed"),
+    [
+        (CIRCLE, "nothing"),
+        (replace(CIRCLE, outline="square"), "outline"),
+        (replace(CIRCLE, damage="broken"), "damage"),
+        (replace(CIRCLE, colour="blue", size="large"), "colour and size"),
+        (replace(CIRCLE, place="top right", colour="blue"), "colour and place"),
+    ],
+)
+def test_an_edit_of_a_shape_changes_one_thing_that_an_edit_can_ask_for(after: Shape, changed: str) -> None:
+    with pytest.raises(UniRewardError, match=f"one of them alone: this one changes {changed}$"):
+        Edit(SOURCE, CIRCLE, after)
 
 
 def test_drawn_edits_are_of_every_kind_and_can_be_done() -> None:

@@ -166,6 +166,21 @@ def test_training_leaves_a_pipeline_that_loads_and_draws_and_is_not_written_over
         train(tmp_path, TINY)
 
 
+def test_a_training_that_was_stopped_while_it_was_measured_goes_on(tmp_path, monkeypatch) -> None:
+    def stopped(folder, *, seed):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_generator, "write_card", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, TINY, tell=lambda _line: None)
+    assert (tmp_path / "model_index.json").exists()
+    said: list[str] = []
+    train(tmp_path, TINY, tell=said.append)
+    assert not (tmp_path / "unfinished.pt").exists()
+    assert f"going on after step {TINY.steps:,}" in said[0]
+
+
 def test_the_learning_rate_begins_anew_with_every_part_and_falls_in_the_end() -> None:
     plan = Plan(codec_steps=100, reading_steps=100, painting_steps=1000)
     rates = [plan.rate_at(step) for step in range(plan.steps)]

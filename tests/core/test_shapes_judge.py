@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -20,10 +21,10 @@ from click.testing import CliRunner
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from unireward_plugins import load_judge
+from unireward_plugins import load_judge, shapes
 from unireward_plugins.cli.shapes_evaluate import evaluate as command
 from unireward_plugins.cli.shapes_evaluate import sections
-from unireward_plugins.errors import BackendError, UniRewardError, UnsupportedCase
+from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.judges import BothOrders, ModelJudge, both_orders
 from unireward_plugins.media import Media
 from unireward_plugins.shapes import evaluate as evaluating
@@ -489,9 +490,9 @@ def test_a_perfect_judge_is_right_in_everything_and_90_per_cent_sure(perfect_car
         if cell.endswith("point"):
             assert row.correlation.value == pytest.approx(1)
         else:
-            assert row.first == Share(ITEMS, 2 * ITEMS)
+            assert (row.first.value, row.first.trials) == (0.5, ITEMS)
     for cell, likely in card.likelihood.items():
-        assert likely.right == likely.generated == likely.agree == Share(ITEMS, ITEMS)
+        assert likely.right == likely.likeliest == likely.generated == likely.agree == Share(ITEMS, ITEMS)
         assert likely.calibration.value == pytest.approx(1 - SURE)
         assert (
             likely.correlation.value == pytest.approx(1) if cell.endswith("point") else likely.correlation.value > 0.8
@@ -523,7 +524,7 @@ def test_a_judge_that_always_says_first_flips_always_and_is_right_by_chance(trut
         if cell.endswith("pair"):
             assert row.right.hits == sum(item.grades[0] > item.grades[1] for item in items)
             assert row.flips == Share(ITEMS, ITEMS)
-            assert row.first == Share(2 * ITEMS, 2 * ITEMS)
+            assert (row.first.value, row.first.trials) == (1, ITEMS)
         else:
             assert row.right.hits == sum(item.grades == (3,) for item in items)
             assert math.isnan(row.correlation.value)
@@ -607,7 +608,7 @@ def test_the_command_prints_tables_markdown_and_json(perfect_card: Card, monkeyp
     assert tables.exception is None
     assert tables.stdout.startswith(f"Verdicts on {ITEMS} fresh items a cell\ncell\tright\tright, held out\tunread\n")
     markdown = run.invoke(command, [*asked, "--markdown"]).stdout
-    assert "| image generation, pair | 0.0% (0.0 to 13.8) | 50.0% (36.4 to 63.6) |" in markdown
+    assert "| image generation, pair | 0.0% (0.0 to 13.8) | 50.0% (31.4 to 68.6) |" in markdown
     card = json.loads(run.invoke(command, [*asked, "--json"]).stdout)
     assert card["judge"] == "shapes"
     pair = card["verdicts"]["video understanding, pair"]
@@ -639,10 +640,40 @@ def test_the_command_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert "image generation, pair" not in ran.stdout
 
 
-def test_the_command_takes_a_folder(tmp_path: Path) -> None:
-    ran = CliRunner().invoke(command, ["--judge", str(tmp_path), "--items", "1"])
-    assert isinstance(ran.exception, BackendError)
-    assert str(tmp_path) in str(ran.exception)
+@pytest.fixture
+def asked(perfect_card: Card, monkeypatch: pytest.MonkeyPatch) -> list[Judge]:
+    """The judges that the command would measure."""
+    judges: list[Judge] = []
+
+    def measured(judge: Judge, **_: object) -> Card:
+        judges.append(judge)
+        return perfect_card
+
+    monkeypatch.setattr(evaluating, "evaluate", measured)
+    return judges
+
+
+def test_the_command_takes_a_folder_of_train_judge(tmp_path: Path, asked: list[Judge]) -> None:
+    shutil.copy(JUDGE / "chat_template.jinja", tmp_path)
+    assert CliRunner().invoke(command, ["--judge", str(tmp_path)]).exception is None
+    assert asked == [shapes.load_from(tmp_path, name=str(tmp_path))]
+
+
+def test_a_folder_of_another_model_is_not_asked_as_a_judge_of_shapes(tmp_path: Path, asked: list[Judge]) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    ran = CliRunner().invoke(command, ["--judge", str(tmp_path)])
+    assert isinstance(ran.exception, UniRewardError)
+    assert "is in no family of the zoo" in str(ran.exception)
+    assert asked == []
+
+
+def test_a_folder_does_not_take_the_place_of_the_judge_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Judge]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(JUDGE, "shapes")
+    assert CliRunner().invoke(command).exception is None
+    assert asked == [load_judge("shapes")] != [shapes.load_from(Path("shapes"), name="shapes")]
 
 
 def test_intervals_are_wilsons() -> None:
@@ -661,6 +692,15 @@ def test_estimates_are_bootstrapped_and_the_same_every_time() -> None:
     half = 1.96 * column.std() / math.sqrt(400)
     assert found.interval == pytest.approx((column.mean() - half, column.mean() + half), abs=0.015)
     assert str(Estimate.of(mean, [])) == "-"
+
+
+def test_a_judge_that_seldom_flips_surely_prefers_a_position_or_none() -> None:
+    told = Estimate.of(mean, [0.5] * 97 + [1.0] * 3, share=True)
+    assert told.value == pytest.approx(0.515)
+    assert told.interval is not None
+    assert 0.5 <= told.interval[0] < told.value < told.interval[1] < 0.54
+    assert str(told).startswith("51.5% (50.")
+    assert Estimate.of(mean, [0.5] * 100, share=True).interval == Share(50, 100).interval  # one sample says no less
 
 
 @pytest.mark.parametrize("seed", range(20))

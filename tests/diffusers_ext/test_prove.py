@@ -1,6 +1,8 @@
 """The proof in miniature, with the real generator, judge, trainer and referee; and what each of its parts says."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from random import Random
 
@@ -33,6 +35,16 @@ from unireward_plugins.shapes.data import altered, fulfil
 from unireward_plugins.shapes.render import render, render_clips
 from unireward_plugins.shapes.scene import ACTIONS
 
+WORKING = """
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from diffusers_ext import prove
+with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=prove._start_worker) as pool:
+    pool.submit(int).result()
+    print("at work", flush=True)
+    pool.submit(time.sleep, 600).result()
+"""
 CLIP_PROMPTS = ["a green circle that moves left", "a small blue square that turns red", "a white cross that grows"]
 
 
@@ -182,6 +194,15 @@ def test_a_proof_that_was_stopped_while_training_goes_on_from_the_checkpoint(pro
     again = run_arm(folder, TINY, PLAIN, 0)
     assert len((home / "log.jsonl").read_text().splitlines()) == steps == 2
     assert replace(again, seconds=run.seconds) == run
+
+
+def test_the_workers_of_a_killed_proof_end_with_it() -> None:
+    """They would write into its folder while another proof goes on there."""
+    with subprocess.Popen([sys.executable, "-c", WORKING], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        process.kill()
+        assert process.communicate(timeout=60)[0] == ""  # as soon as no worker is left that could write to it
 
 
 def test_a_folder_with_another_proof_is_left_alone(proof) -> None:

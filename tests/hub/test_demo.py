@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.conftest import ALONE
+from tests.hub.conftest import ALONE, READER, STRANGER, TOKEN
 from tests.hub.hub_server import HubServer
 from tests.hub.test_load import printed
+from unireward_plugins.errors import UniRewardError
+from unireward_plugins.shapes.demo import run_demo
 
 DEMO = """
 import contextlib, io, json, sys
@@ -36,6 +38,26 @@ streamed = load_dataset("me/unireward-demo-pairs", split="train", streaming=True
 assert [row["prompt"] for row in streamed] == rows["prompt"]
 print(json.dumps([pipeline.get_active_adapters(), rows[0]["chosen"].size]))
 """
+
+
+@pytest.mark.parametrize(
+    ("token", "owner", "problem"),
+    [
+        ("", "me", "writing to me/unireward-demo-generator needs a token"),
+        ("hf_nobodys", "me", "does not accept the token"),
+        (READER, "me", "refuses making me/unireward-demo-generator"),
+        (STRANGER, "me", "refuses making me/unireward-demo-generator"),
+        (TOKEN, "me and you", "'me and you/unireward-demo-generator' names no repository"),
+    ],
+)
+def test_the_demonstration_finds_out_before_it_trains_anything_that_it_may_not_publish(
+    server: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str, owner: str, problem: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    told: list[str] = []
+    with pytest.raises(UniRewardError, match=problem):
+        run_demo(tmp_path / "report.html", owner=owner, watch=lambda doing, _: told.append(doing))
+    assert told == ["starting"]
 
 
 @pytest.mark.slow

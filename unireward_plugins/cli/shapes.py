@@ -16,6 +16,7 @@ from unireward_plugins.cli.options import output_options
 from unireward_plugins.cli.output import Table, hide_loading_bars, note, progress, show_json, show_table
 from unireward_plugins.cli.shapes_claims import claims
 from unireward_plugins.cli.shapes_evaluate import evaluate
+from unireward_plugins.errors import UniRewardError
 
 if TYPE_CHECKING:
     from unireward_plugins.shapes.check import Finding
@@ -43,15 +44,17 @@ shapes.add_command(claims)
 @click.option("--everything", is_flag=True, help="Several shapes, every ground, and flaws, instead of one sound shape.")
 @output_options
 def render(folder: Path, *, count: int, seed: int, as_clips: bool, everything: bool, as_json: bool) -> None:
-    """Draw pictures or clips into FOLDER, with cases to judge in its cases.jsonl.
+    """Draw pictures or clips into FOLDER, which is new or empty, with cases to judge in its cases.jsonl.
 
-    Each case asks for what one picture shows, and has that picture and another one as candidates. The captions are in
-    metadata.jsonl too, where `unireward shapes check` and image folders of `datasets` look for them.
+    Each case asks for what one picture shows, and has that picture and another one, if there is one, as candidates. The
+    captions are in metadata.jsonl too, where `unireward shapes check` and image folders of `datasets` look for them.
 
     \b
     unireward shapes render pictures
     unireward rank --judge shapes --input pictures/cases.jsonl --output verdicts.jsonl
     """
+    if folder.exists() and any(folder.iterdir()):
+        raise UniRewardError(f"{str(folder)!r} exists and is not empty: choose another folder or delete it first")
     rng = Random(seed)  # noqa: S311 (pictures, not secrets)
     folder.mkdir(parents=True, exist_ok=True)
     if as_clips:
@@ -59,8 +62,8 @@ def render(folder: Path, *, count: int, seed: int, as_clips: bool, everything: b
     else:
         captions, names = _draw_pictures(folder, count, rng, seed, everything=everything)
     rows = [{"file_name": name, "prompt": caption} for name, caption in zip(names, captions, strict=True)]
-    cases = [
-        {"id": name, "prompt": caption, "candidates": [name, names[(index + 1) % count]]}
+    cases = [  # of one picture alone there is no other
+        {"id": name, "prompt": caption, "candidates": [name, names[(index + 1) % count]][:count]}
         for index, (name, caption) in enumerate(zip(names, captions, strict=True))
     ]
     _write_lines(folder / "metadata.jsonl", rows)
@@ -129,6 +132,19 @@ def _write_lines(file: Path, rows: Sequence[object]) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
+def _picture_file(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
+    """A file that a sheet can be drawn into; found out before anything is read."""
+    if file is None:
+        return None
+    from PIL import Image
+
+    if Image.registered_extensions().get(file.suffix.lower()) not in Image.SAVE:
+        raise click.BadParameter(f"{str(file)!r} does not end like a picture: give it a name such as 'sheet.png'")
+    if not file.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {file.absolute().parent}. Make it first")
+    return file
+
+
 @shapes.command()
 @click.argument("samples", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option(
@@ -138,7 +154,10 @@ def _write_lines(file: Path, rows: Sequence[object]) -> None:
     "Left out, the metadata.jsonl of a folder.",
 )
 @click.option(
-    "--sheet", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Draw wrong and right ones here."
+    "--sheet",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_picture_file,
+    help="Draw wrong and right ones here.",
 )
 @click.option(
     "-n", "--count", type=_COUNT, default=10_000, show_default=True, help="Without SAMPLES: how many fresh ones."
@@ -168,11 +187,11 @@ def check(samples: tuple[Path, ...], *, prompts: Path | None, sheet: Path | None
         for finding in referee.check(paths, captions):
             findings.append(finding)
             advance(1)
+    _show_findings(findings, as_json=as_json)
     if sheet is not None:
         from unireward_plugins.shapes.sheet import write_sheet
 
         write_sheet(findings, sheet)
-    _show_findings(findings, as_json=as_json)
     return INCOMPLETE if any(finding.problem for finding in findings) else OK
 
 

@@ -103,8 +103,11 @@ def sections(card: Card) -> list[Section]:
         ),
         Section(
             "Likelihood: the probabilities of the verdicts, without reasons",
-            ("cell", "right", "agrees with the reply", "reply right"),
-            [(cell, str(row.right), str(row.agree), str(row.generated)) for cell, row in card.likelihood.items()],
+            ("cell", "expected right", "likeliest right", "reply right", "agree"),
+            [
+                (cell, str(row.right), str(row.likeliest), *(f"{one.value:.1%}" for one in (row.generated, row.agree)))
+                for cell, row in card.likelihood.items()
+            ],
         ),
         Section(
             "Likelihood: is a probability to be believed?",
@@ -157,10 +160,11 @@ def _load(ref: str, items: int) -> tuple[Judge, int]:
     """The judge, and in how many processes it runs: the tiny ones in one on each core, where that is worth it."""
     import os
 
+    from unireward_plugins import plugins
     from unireward_plugins.loading import load_judge
     from unireward_plugins.shapes import load_from
 
-    is_folder = Path(ref).is_dir()
+    is_folder = ref not in plugins.judges() and _is_judge_of_shapes(Path(ref))
     if not is_folder and ref != "shapes":
         return load_judge(ref), 1
     with needs_extra("measuring a judge of shapes", "transformers"):
@@ -168,6 +172,14 @@ def _load(ref: str, items: int) -> tuple[Judge, int]:
     torch.set_num_threads(1)  # the judge is too small to gain from more, and loses much where others are at work
     judge = load_from(Path(ref), name=ref) if is_folder else load_judge(ref)
     return judge, min(4, os.cpu_count() or 1) if items >= _MANY else 1
+
+
+def _is_judge_of_shapes(folder: Path) -> bool:
+    """Whether `train_judge` left what is in the folder: no other model has the chat template of such judges."""
+    from unireward_plugins import shapes
+
+    template, ours = (place / "chat_template.jinja" for place in (folder, Path(shapes.__file__).parent / "judge"))
+    return template.is_file() and template.read_bytes() == ours.read_bytes()
 
 
 def _markdown(section: Section) -> str:

@@ -11,6 +11,8 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import nan
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -48,7 +50,8 @@ class Examiner:
             step=step,
             truth=self.exam.accuracy(answers),
             held_out=self.exam.held_out_accuracy(answers),
-            reward=sum(scores) / max(len(scores), 1),
+            reward=fmean(scores) if scores else nan,
+            unread=len(answers) - len(scores),
         ), tuple(answers)
 
 

@@ -288,6 +288,10 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
             content = _json(text, str(file))
             if isinstance(content, dict):
                 content = [{"file": name, "prompt": prompt} for name, prompt in content.items()]
+            if not isinstance(content, list):
+                raise UniRewardError(
+                    f"{file}: prompts are a list of objects, or one object of names and prompts, got {content!r}"
+                )
             rows = [(f"{file}, entry {number}", row) for number, row in enumerate(content, 1)]
         case _:
             raise UniRewardError(f"{file}: prompts are read from .txt, .json, .jsonl and .csv files")

@@ -20,8 +20,9 @@ from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.judges import ModelJudge, average_of_orders
 from unireward_plugins.rubrics import Readout
 from unireward_plugins.shapes.data import CELLS, Item, draw_items
-from unireward_plugins.shapes.evaluate import cases_of, is_right, winner
-from unireward_plugins.types import Verdict
+from unireward_plugins.shapes.evaluate import cases_of, is_right, likelihoods, winner
+from unireward_plugins.shapes.recipe import CHECKPOINT
+from unireward_plugins.types import Case, Verdict
 
 if TYPE_CHECKING:
     from unireward_plugins.shapes.train_judge import Training
@@ -133,6 +134,7 @@ def run_claims(
                 looked = look(folder / "looked.pt", plan, watch=watch)
                 result = teach_and_measure(condition, plan, looked, folder / condition.slug, items=items, watch=watch)
                 write(path, result)
+                (folder / condition.slug / CHECKPOINT).unlink()
             results.append(result)
     return results
 
@@ -181,7 +183,6 @@ def teach_and_measure(
 ) -> Result:
     """Teach a judge that can look already, leave it in a folder, and measure it."""
     from unireward_plugins.shapes import load_from
-    from unireward_plugins.shapes.recipe import CHECKPOINT
     from unireward_plugins.shapes.train_judge import Training
 
     folder.mkdir(exist_ok=True)
@@ -202,7 +203,6 @@ def teach_and_measure(
     readouts = READOUTS if condition.reasons else ("likelihood",)
     measures = {task: measure(judge, task, readouts=readouts, items=items, seed=plan.seed) for task in measured}
     watch(MEASURING_COST)
-    unfinished.unlink()
     own_steps = {task: round(plan.judging_steps * share_of_steps(plan, task)) for task in measured}
     return Result(plan.seed, condition.name, settings(plan, items), own_steps, measures, training.seconds)
 
@@ -210,9 +210,11 @@ def teach_and_measure(
 def measure(judge: ModelJudge, task: str, *, readouts: Sequence[Readout], items: int, seed: int) -> dict[str, float]:
     """Shares from 0 to 1 of fresh items of a task, for each readout.
 
-    `point`: scores that are right. Of pairs, how many are decided rightly, a tie counting a half and a reply without a
-    verdict nothing: `pair`, asked in one order; `both orders`, the two verdicts averaged; `by points`, each candidate
-    scored alone. `agreed`: pairs with the same winner in both orders; `agreed, right`: and it is the right one.
+    `point`: scores that are right; of a likelihood the likeliest score, for what is expected of a judge that wavers
+    between 1 and 5 is 3, which it holds for unlikely. Of pairs, how many are decided rightly, a tie counting a half
+    and a reply without a verdict nothing: `pair`, asked in one order; `both orders`, the two verdicts averaged;
+    `by points`, each candidate scored alone. `agreed`: pairs with the same winner in both orders; `agreed, right`: and
+    it is the right one.
     `first`: pairs whose first candidate wins. `unread`: replies without a verdict, of all.
     """
     points = draw_items(CELLS[f"{task}, point"], items, seed=f"claims {seed}")
@@ -229,7 +231,7 @@ def measure(judge: ModelJudge, task: str, *, readouts: Sequence[Readout], items:
         earned = list(map(credit, compared, pairs))
         agreed = [one is not None and one == other for one, other in zip(won(compared), won(swapped), strict=True)]
         found = {
-            "point": fmean(map(is_right, scored, points)),
+            "point": fmean(map(is_right, likeliest(ask, alone) if readout == "likelihood" else scored, points)),
             "pair": fmean(earned),
             "both orders": fmean(map(credit, averaged, pairs)),
             "by points": fmean(map(credit, by_points, pairs)),
@@ -240,6 +242,11 @@ def measure(judge: ModelJudge, task: str, *, readouts: Sequence[Readout], items:
         }
         shares.update({f"{readout}, {name}": value for name, value in found.items()})
     return shares
+
+
+def likeliest(judge: ModelJudge, cases: Sequence[Case]) -> list[Verdict]:
+    """What a judge finds likeliest of each case."""
+    return [found.choice for found in likelihoods(judge, cases) if found is not None]
 
 
 def credit(verdict: Verdict, item: Item) -> float:

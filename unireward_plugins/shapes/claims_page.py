@@ -54,7 +54,7 @@ def introduction(results: Sequence[Result]) -> str:
         batch=plan["judging_batch"],
         steps=f"{plan['judging_steps']:,}",
         items=items,
-        chance=f"{100 * (0.25 / items) ** 0.5:.0f}",
+        chance=f"{196 * (0.25 / items) ** 0.5:.0f}",
         seeds=len(seeds),
         judges=len(results),
         hours=f"{hours:.1f}",
@@ -184,14 +184,14 @@ likely verdict without a word before it, as a judge that was taught reasons was 
 
 *Point* is the share of scores (1 to 5) within half a grade of the truth; *pair* the share of pairs whose better
 candidate wins, where a tie counts a half, and a reply without a verdict nothing. From {items} items a share is known
-to about ±{chance} points, the difference of two judges on the same items to somewhat less. Where nothing matters,
-three seeds agree on a sign one time in four."""
+to within {chance} points with 95 % confidence, the difference of two judges on the same items to somewhat less. Where
+nothing matters, three seeds agree on a sign one time in four."""
 
 VERDICTS = """\
 One comparison for each seed and column of the tables below. Each section begins with a verdict that follows from these
 figures: *yes* where the first is better in at least {agreeing} of the comparisons, *no* where it is worse in as many;
 for both, the mean must lie more than {spreads} standard deviations (±) of the seeds' means from 0. Everything else
-is *undecided*."""
+is *undecided*, and so is all that fewer than three seeds say."""
 
 ORDERS = """\
 A reply names a winner and knows no ties. Two replies that disagree make a tie, and a tie counts a half: on average,
@@ -204,4 +204,4 @@ It proves nothing about large checkpoints. The judges have 1.4 million weights, 
 and learn to reason from reasons that a program wrote, nearly all of them true. A large judge starts from a model that
 has seen and read much already, and its reasons are its own. All conditions share what was learned by looking, which
 is part of what joint training might have given them. The judges are taught for few steps: what helps an unfinished
-judge need not help a finished one. Three seeds show large effects and hide small ones."""
+judge need not help a finished one. A few seeds show large effects and hide small ones."""

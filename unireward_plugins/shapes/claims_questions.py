@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unireward_plugins.shapes.claims import MEASURED, Result
@@ -42,10 +42,12 @@ class Claim:
     slug: str
     question: str
     paper: str
+    thesis: str
+    """What is claimed; it holds where the first of two compared rows is the better one."""
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
-    comparisons: tuple[tuple[int, int], ...]
-    """Which rows are compared: the first of each two minus the second."""
+    comparisons: Mapping[tuple[int, int], str]
+    """Which rows are compared, the first minus the second, and in words for which case that speaks."""
 
     def values(self, results: Sequence[Result], row: Row, column: Column) -> list[float]:
         """The shares of one row in one column, one for each seed."""
@@ -69,6 +71,7 @@ CLAIMS = (
         "Does learning several tasks together help each of them?",
         "UnifiedReward ([arXiv 2503.05236](https://arxiv.org/abs/2503.05236)) says that learning to judge several "
         "visual tasks together brings substantial mutual benefits.",
+        "Learning several tasks together helps",
         (
             Row("alone", "{} alone, equal steps per task", "generate, {}", heading="equal steps of the task"),
             Row("both image tasks", BOTH, "generate, {}"),
@@ -77,32 +80,47 @@ CLAIMS = (
             Row("all four tasks", "all four tasks", "generate, {}"),
         ),
         CELLS,
-        ((1, 0), (3, 2), (4, 2), (4, 3)),
+        {
+            (1, 0): "for both image tasks with equal steps of the task",
+            (3, 2): "for both image tasks with equal steps in all",
+            (4, 2): "for all four tasks with equal steps in all",
+            (4, 3): "for all four tasks in place of both image tasks, with equal steps in all",
+        },
     ),
     Claim(
         "reasons",
         "Do reasons help?",
         "UnifiedReward-Think ([arXiv 2505.03318](https://arxiv.org/abs/2505.03318)) says that a judge that reasons "
         "before its verdict is more reliable, and that one that has learned to reason judges better without it, too.",
+        "Reasons help",
         (
             Row("taught reasons, gives them", BOTH, "generate, {}"),
             Row("taught reasons, asked directly", BOTH, "likelihood, {}"),
             Row("taught no reasons", DIRECT, "likelihood, {}"),
         ),
         CELLS,
-        ((0, 1), (0, 2), (1, 2)),
+        {
+            (0, 1): "for giving them, against the same judge asked directly",
+            (0, 2): "for giving them, against a judge taught none",
+            (1, 2): "for having learned them, against a judge taught none, both asked directly",
+        },
     ),
     Claim(
         "pairs",
         "Compare two, or score each? In one order, or in both?",
         "UnifiedReward is taught both to compare pairs and to score candidates alone, and filters preference data by "
         "the one and then by the other. Asking in both orders is the usual remedy for a judge that prefers a position.",
+        "Comparing two is better than scoring each, and both orders better than one",
         (
             Row("compared, in one order", BOTH, "{}, pair"),
             Row("compared, in both orders", BOTH, "{}, both orders"),
             Row("each scored alone", BOTH, "{}, by points"),
         ),
         READOUTS,
-        ((0, 2), (1, 2), (1, 0)),
+        {
+            (0, 2): "for comparing in one order, against scoring",
+            (1, 2): "for comparing in both orders, against scoring",
+            (1, 0): "for both orders, against one",
+        },
     ),
 )

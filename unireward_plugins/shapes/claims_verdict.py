@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal, TypeAlias
 
@@ -20,54 +19,14 @@ deviations of the seeds' means away from 0. Where nothing matters, twelve compar
 about one time in twenty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thesis:
-    """What is claimed, and which comparisons bear on it: it holds where the first of two rows is the better one."""
-
-    text: str
-    where: Mapping[tuple[int, int], str]
-    """In which cases it is asked, in words, by the rows of `Claim.comparisons`."""
-
-
-THESES: Mapping[str, Thesis] = {
-    "joint": Thesis(
-        "Learning several tasks together helps",
-        {
-            (1, 0): "for both image tasks with equal steps of the task",
-            (3, 2): "for both image tasks with equal steps in all",
-            (4, 2): "for all four tasks with equal steps in all",
-            (4, 3): "for all four tasks in place of both image tasks, with equal steps in all",
-        },
-    ),
-    "reasons": Thesis(
-        "Reasons help",
-        {
-            (0, 1): "for giving them, against the same judge asked directly",
-            (0, 2): "for giving them, against a judge taught none",
-            (1, 2): "for having learned them, against a judge taught none, both asked directly",
-        },
-    ),
-    "pairs": Thesis(
-        "Comparing two is better than scoring each, and both orders better than one",
-        {
-            (0, 2): "for comparing in one order, against scoring",
-            (1, 2): "for comparing in both orders, against scoring",
-            (1, 0): "for both orders, against one",
-        },
-    ),
-}
-"""What the verdict on each claim, by its slug, is about."""
-
-
 def verdict(claim: Claim, results: Sequence[Result]) -> str:
     """One sentence: whether it held in all cases, in some or in none, and what each case says."""
-    thesis = THESES[claim.slug]
     answers, told = [], []
-    for rows, where in thesis.where.items():
+    for rows, where in claim.comparisons.items():
         found = [claim.differences(results, rows, column) for column in claim.columns]
         answers.append(answer(found))
         told.append(f"{answers[-1]} {where} ({_figures(found)})")
-    return f'**"{thesis.text}" {in_all(answers)}:** {"; ".join(told)}.'
+    return f'**"{claim.thesis}" {in_all(answers)}:** {"; ".join(told)}.'
 
 
 def answer(differences: Sequence[Sequence[float]]) -> Answer:

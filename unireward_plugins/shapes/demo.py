@@ -2,7 +2,8 @@
 
     unireward demo --output report.html
 
-What they learn is measured by the exact checker, on questions and captions that neither they nor the judge have seen.
+What they learn is measured by the exact checker: on questions about fresh pictures, and on captions that no preference
+pair was made for. The generator itself was trained on all captions of its world, these among them, before it came here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import resolve_name
@@ -25,6 +27,7 @@ from unireward_plugins.shapes.data import CELLS, draw_items
 from unireward_plugins.shapes.evaluate import cases_of
 from unireward_plugins.shapes.exam import BASE_POLICY, Exam, Policy
 from unireward_plugins.shapes.findings import DemoResult, Drawn, GeneratorRun, Judged, Run
+from unireward_plugins.shapes.recipe import clock
 from unireward_plugins.shapes.report import truth, write_report
 from unireward_plugins.types import Judge
 
@@ -57,9 +60,9 @@ def run_demo(
 ) -> DemoResult:
     """Judge, train one policy for each seed, and write a report that stands by itself to `output`, an HTML file.
 
-    `owner` is an account on the Hub: the generator's pairs and adapter are pushed there and loaded back. Raises
-    `MissingExtra` where TRL or diffusers is not installed, `UniRewardError` where there is nothing to train or nowhere
-    to write, and what `hub.publish.push` raises.
+    `owner` is an account on the Hub: the generator is pushed there and loaded back before anything is trained, the
+    pairs and the adapter once the report is written. Raises `MissingExtra` where TRL or diffusers is not installed,
+    `UniRewardError` where there is nothing to train or nowhere to write, and what `hub.publish.push` raises.
     """
     if not seeds or steps < 1:
         raise UniRewardError(
@@ -76,6 +79,10 @@ def run_demo(
         import torch
 
         from unireward_plugins.shapes.align_policy import describe_settings
+    with needs_extra("the demonstration", "diffusers"):
+        import diffusers  # noqa: F401 - to find out before anything is trained
+        import peft  # noqa: F401 - likewise
+    published = publish_generator(owner) if owner else ()
     started = time.monotonic()
     torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same everywhere
     exam = Exam.draw(exam_size, seed="demo")
@@ -85,20 +92,22 @@ def run_demo(
         judged = show_judge(judge)
         runs = train_policies(seeds, steps=steps, exam=exam, judge=judge, watch=watch)
         answers = Policy.load().answer(exam)
-        generator, published = train_generator(Path(folder) / "generator", owner=owner, watch=watch)
-    result = DemoResult(
-        judged=judged,
-        exam=exam,
-        answers=tuple(answers),
-        runs=runs,
-        generator=generator,
-        published=published,
-        settings={**describe_settings(steps=steps), **environment()},
-        seconds=time.monotonic() - started,
-    )
-    write_report(result, output)
-    watch(f"wrote {output}", 1)
-    return result
+        generator, pairs, adapter = train_generator(Path(folder) / "generator", watch=watch)
+        result = DemoResult(
+            judged=judged,
+            exam=exam,
+            answers=tuple(answers),
+            runs=runs,
+            generator=generator,
+            published=published,
+            settings={**describe_settings(steps=steps), **environment()},
+            seconds=time.monotonic() - started,
+        )
+        write_report(result, output)
+        watch(f"wrote {output}", 1)
+        if not owner:
+            return result
+        return replace(result, published=published + publish_what_was_learned(pairs, adapter, owner))
 
 
 def train_policies(seeds: Sequence[int], *, steps: int, exam: Exam, judge: Judge, watch: Watch) -> tuple[Run, ...]:
@@ -120,10 +129,9 @@ def train_policies(seeds: Sequence[int], *, steps: int, exam: Exam, judge: Judge
     return tuple(runs)
 
 
-def train_generator(folder: Path, *, owner: str, watch: Watch) -> tuple[GeneratorRun, tuple[str, ...]]:
-    """One generator, aligned by Diffusion-DPO with pairs that the judge chose from its samples; what was published."""
-    with needs_extra("the demonstration", "diffusers"):
-        align_generator = resolve_name(ALIGN_GENERATOR)
+def train_generator(folder: Path, *, watch: Watch) -> tuple[GeneratorRun, Path, Path]:
+    """One generator, aligned by Diffusion-DPO with pairs that the judge chose from its samples; pairs and adapter."""
+    align_generator = resolve_name(ALIGN_GENERATOR)
     done = SHARE_OF_JUDGING + SHARE_OF_POLICIES
     aligned = align_generator(folder, watch=lambda doing, share: watch(doing, done + (1 - done) * share))
     before, after = aligned.before, aligned.after
@@ -135,23 +143,35 @@ def train_generator(folder: Path, *, owner: str, watch: Watch) -> tuple[Generato
         samples=tuple(map(Drawn, before.prompts, *pictures, before.right, after.right)),
         seconds=aligned.run.seconds,
     )
-    return run, publish(aligned.pairs, aligned.adapter, owner) if owner else ()
+    return run, aligned.pairs, aligned.adapter
 
 
-def publish(pairs: Path, adapter: Path, owner: str) -> tuple[str, ...]:
-    """Push the generator, the pairs and the adapter to the account on the Hub and load them back; their addresses.
+def publish_generator(owner: str) -> tuple[str, ...]:
+    """Push the generator, as it is before it learns, to the account on the Hub and load it back; its address.
+
+    Coming first, it finds out what stands in the way of publishing while nothing is lost by it.
+    """
+    there_and_back = resolve_name(THERE_AND_BACK)
+    return (there_and_back(GENERATOR, repository(owner, "generator"), kind="pipeline").url,)
+
+
+def publish_what_was_learned(pairs: Path, adapter: Path, owner: str) -> tuple[str, ...]:
+    """Push the pairs and the adapter to the account on the Hub and load them back; their addresses.
 
     The adapter names the generator there as its base, so that anyone can load both.
     """
-    with needs_extra("publishing", "hub"):
-        there_and_back = resolve_name(THERE_AND_BACK)
-    base = f"{owner}/unireward-demo-generator"
-    (adapter / "model_facts.json").write_text(json.dumps({"base_model": base}), encoding="utf-8")
+    there_and_back = resolve_name(THERE_AND_BACK)
+    facts = {"base_model": repository(owner, "generator")}
+    (adapter / "model_facts.json").write_text(json.dumps(facts), encoding="utf-8")
     return (
-        there_and_back(GENERATOR, base, kind="pipeline").url,
-        there_and_back(pairs, f"{owner}/unireward-demo-pairs", kind="pairs").url,
-        there_and_back(adapter, f"{owner}/unireward-demo-adapter", kind="adapter").url,
+        there_and_back(pairs, repository(owner, "pairs"), kind="pairs").url,
+        there_and_back(adapter, repository(owner, "adapter"), kind="adapter").url,
     )
+
+
+def repository(owner: str, what: str) -> str:
+    """Where on the Hub a part of the demonstration is published."""
+    return f"{owner}/unireward-demo-{what}"
 
 
 def show_judge(judge: Judge) -> tuple[Judged, ...]:
@@ -203,22 +223,17 @@ class Watcher:
         print(f"\r\x1b[2K{line}" if self.in_terminal else line, end=end, file=sys.stderr, flush=True)
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
-
-
 def summary(result: DemoResult) -> str:
     """What came out, in a few lines."""
     after, deviation = result.after(truth)
     seeds = ", ".join(f"{run.points[-1].truth:.1%}" for run in result.runs)
+    spread = f" ± {deviation:.1%} after ({seeds})" if len(result.runs) > 1 else " after (one seed)"
     return (
         f"The judge agreed with the exact checker on {result.agreement:.1%} of {len(result.judged)} fresh cases.\n"
         f"Right answers on {len(result.exam)} fresh questions: {result.before(truth):.1%} before, "
-        f"{after:.1%} ± {deviation:.1%} after ({seeds}).\n"
-        f"Right pictures of {len(result.generator.samples)} fresh captions: {result.generator.before:.1%} before, "
-        f"{result.generator.after:.1%} after.\n"
+        f"{after:.1%}{spread}.\n"
+        f"Right pictures of {len(result.generator.samples)} captions that no pair was made for: "
+        f"{result.generator.before:.1%} before, {result.generator.after:.1%} after.\n"
         f"All of it took {clock(result.seconds)}."
         + "".join(f"\nPublished and loaded back: {address}" for address in result.published)
     )

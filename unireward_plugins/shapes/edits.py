@@ -15,7 +15,7 @@ The embedded judge was not taught edits: these are for judges that know them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Literal, TypeAlias, TypeVar, get_args
 
@@ -76,6 +76,16 @@ class Edit:
             )
         if self.before is not None and self.before not in self.source.shapes:
             raise UniRewardError(f"there is no {self.before} at the {self.before.place} in {self.source}")
+        if self.before is not None and self.after is not None:
+            after = asdict(self.after)
+            changed = [name for name, value in asdict(self.before).items() if after[name] != value]
+            if len(changed) != 1 or changed[0] not in ("colour", "size", "place"):
+                raise UniRewardError(
+                    "an edit of a shape changes its colour, its size or its place, and one of them alone: this one "
+                    f"changes {' and '.join(changed) or 'nothing'}"
+                )
+        if self.ground == self.source.ground:
+            raise UniRewardError(f"the ground is {self.ground} already: an edit of it makes it another")
 
     @property
     def kind(self) -> Kind:

@@ -76,8 +76,9 @@ class Row:
     """Replies without a verdict, of both orders of a pair."""
     flips: Share
     """Pairs whose winner changes with the order, of those read in both; no trials where a candidate is judged alone."""
-    first: Share
-    """Verdicts for the candidate that stands first, of all pairs read, in both orders: without position bias a half."""
+    first: Estimate
+    """Verdicts for the candidate that stands first, 0 to 1, of pairs asked in both orders: without position bias a
+    half. One trial is a pair, not a verdict: without a flip just one of its two is for the first."""
     correlation: Estimate
     """Spearman's, of score and true grade; without trials for pairs, whose verdict is one of two."""
 
@@ -87,7 +88,10 @@ class LikelihoodRow:
     """How the probabilities at the answer slot judge one cell, without reasons; pairs in one order."""
 
     right: Share
-    """As in `Row`, of the expected score or share."""
+    """As in `Row`, of the expected score or share, which is what a likelihood readout gives. Where both ends of a scale
+    are likely, what is expected lies between them, and is right of neither."""
+    likeliest: Share
+    """The same of the likeliest score or candidate."""
     generated: Share
     """The same of the replies to the same items."""
     agree: Share
@@ -175,7 +179,7 @@ def evaluate(
 def ask_part(judge: Judge, part: Part) -> list[Trial]:
     """What a judge says of the items of a part, in every way in which it can be asked."""
     (drawn, cases), cell = part.draw(), CELLS[part.cell]
-    told = zip(drawn, *_both_orders(judge, cases), _likelihoods(judge, cases), strict=True)
+    told = zip(drawn, *_both_orders(judge, cases), likelihoods(judge, cases), strict=True)
     trials = [Trial(item, verdict, swapped, likelihood) for item, verdict, swapped, likelihood in told]
     scored = _with_rubrics(judge, DIMENSIONS) if cell in DIMENSIONS else None
     if scored is not None:
@@ -235,15 +239,14 @@ def row(trials: Sequence[tuple[Item, Verdict, Verdict | None]]) -> Row:
     winners = [
         (winner(one), winner(other)) for _, one, other in trials if other is not None and one.scores and other.scores
     ]
-    firsts = [winner(one) == 0 for _, one, other in trials if other is not None and one.scores]
-    firsts += [winner(other) == 1 for _, _, other in trials if other is not None and other.scores]
+    firsts = [_first(one, other) for _, one, other in trials if other is not None and (one.scores or other.scores)]
     alone = [(one.scores[0], item.grades[0]) for item, one, other in trials if other is None and one.scores]
     return Row(
         right=Share.of(right),
         held_out=Share.of(hit for hit, (item, _, _) in zip(right, trials, strict=True) if item.held_out),
         unread=Share.of(verdict.scores is None for verdict in verdicts),
         flips=Share.of(one != other for one, other in winners),
-        first=Share.of(firsts),
+        first=Estimate.of(mean, firsts, share=True),
         correlation=_correlation(alone),
     )
 
@@ -259,6 +262,7 @@ def likelihood_row(trials: Sequence[Trial]) -> LikelihoodRow:
     scored = [(found.verdict.scores[0], _advantage(item)) for item, _, found in told if found.verdict.scores]
     return LikelihoodRow(
         right=Share.of(is_right(found.verdict, item) for item, _, found in told),
+        likeliest=Share.of(is_right(found.choice, item) for item, _, found in told),
         generated=Share.of(is_right(verdict, item) for item, verdict, _ in told),
         agree=Share.of(_agree(verdict, found.verdict) for _, verdict, found in told),
         calibration=Estimate.of(calibration_error, [one for one, _ in sure], [hit for _, hit in sure]),
@@ -325,6 +329,12 @@ def winner(verdict: Verdict) -> int | None:
     return None if first == second else int(second > first)
 
 
+def _first(one: Verdict, other: Verdict) -> float:
+    """The share of a pair's verdicts that are for the candidate that stood first; of those read."""
+    read = [winner(verdict) == stood for stood, verdict in enumerate((one, other)) if verdict.scores]
+    return sum(read) / len(read)
+
+
 def _judged(judge: Judge, parts: Sequence[Part], workers: int) -> Iterator[list[Trial]]:
     """The trials of each part, in order."""
     if workers == 1:
@@ -360,7 +370,7 @@ def _both_orders(judge: Judge, cases: Sequence[Case]) -> tuple[Sequence[Verdict 
     return verdicts[: len(cases)], [verdict.reversed() for verdict in verdicts[len(cases) :]] or nothing
 
 
-def _likelihoods(judge: Judge, cases: Sequence[Case]) -> Sequence[Likelihood | None]:
+def likelihoods(judge: Judge, cases: Sequence[Case]) -> Sequence[Likelihood | None]:
     """What the probabilities at the answer slot say; `None` where the judge has none.
 
     A verdict holds no more than the expectation of a score, so the probabilities are taken from the backend's replies.
@@ -371,18 +381,18 @@ def _likelihoods(judge: Judge, cases: Sequence[Case]) -> Sequence[Likelihood | N
         return [None] * len(cases)
     assert isinstance(judge, ModelJudge)
     replies = judge.backend([rubric.query(case, readout="likelihood") for case in cases])
-    likelihoods = []
+    found = []
     for reply in replies:
         verdict = rubric.verdict(reply, readout="likelihood")
         if verdict.scores is None:
-            likelihoods.append(Likelihood(verdict, verdict, math.nan))
+            found.append(Likelihood(verdict, verdict, math.nan))
             continue
         assert reply.logprobs is not None
         weights = [math.exp(logprob) for logprob in reply.logprobs]
         likeliest = weights.index(max(weights))
         choice = Verdict(rubric.slot.values[likeliest])
-        likelihoods.append(Likelihood(verdict, choice, weights[likeliest] / sum(weights)))
-    return likelihoods
+        found.append(Likelihood(verdict, choice, weights[likeliest] / sum(weights)))
+    return found
 
 
 def _with_rubrics(judge: Judge, rubrics: Mapping[Cell, Rubric]) -> ModelJudge | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count as count_up
 from itertools import islice
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -87,9 +88,10 @@ class Exam:
         return fmean(self.grade(answers))
 
     def held_out_accuracy(self, answers: Sequence[str]) -> float:
-        """The share of right answers about colours and outlines that no training picture combines."""
-        marks = zip(self.scenes, self.grade(answers), strict=True)
-        return fmean(right for scene, right in marks if scene.held_out)
+        """The share of right answers about colours and outlines that no training picture combines; NaN without any."""
+        graded = zip(self.scenes, self.grade(answers), strict=True)
+        marks = [right for scene, right in graded if scene.held_out]
+        return fmean(marks) if marks else nan
 
     def media(self, index: int) -> Media:
         """One of the pictures."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from statistics import fmean, stdev
 
 from unireward_plugins.media import Media
@@ -47,9 +48,11 @@ class Point:
     truth: float
     """The share of answers that are right."""
     held_out: float
-    """The same, about colours and outlines that no training picture combines."""
+    """The same, about colours and outlines that no training picture combines; NaN where the exam has none."""
     reward: float
-    """What the judge gives the same answers on average, from 0 to 1."""
+    """What the judge gives the same answers on average, from 0 to 1, where it was read; NaN where it never was."""
+    unread: int = 0
+    """How many of the answers got no verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class GeneratorRun:
 
     pairs: int
     before: float
-    """The share of samples of held-out prompts that are right, 0 to 1."""
+    """The share of samples of held-out prompts, for which no pair was made, that are right, 0 to 1."""
     after: float
     samples: tuple[Drawn, ...]
     """One of each held-out prompt."""
@@ -120,6 +123,8 @@ class DemoResult:
     def after(self, measure: Callable[[Point], float]) -> tuple[float, float]:
         """Mean and sample standard deviation of a measure over the seeds, after the last step; 0 for one seed."""
         values = [measure(run.points[-1]) for run in self.runs]
+        if any(map(isnan, values)):
+            return nan, nan
         return fmean(values), stdev(values) if len(values) > 1 else 0.0
 
     def turned(self) -> tuple[float, float]:

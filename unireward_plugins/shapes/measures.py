@@ -54,18 +54,24 @@ class Estimate:
     interval: Interval | None
     """From the 2.5th to the 97.5th percentile of what the bootstrap found; `None` where all resamples are alike."""
     trials: int
+    share: bool = False
+    """Whether it lies between 0 and 1, and is told in per cent. Then Wilson's interval stands in for none."""
 
     @classmethod
-    def of(cls, statistic: Callable[..., float], *columns: Iterable[float]) -> Estimate:
+    def of(cls, statistic: Callable[..., float], *columns: Iterable[float], share: bool = False) -> Estimate:
         """A statistic of columns of equal length, one entry a trial; whole trials are resampled, from a fixed seed."""
         arrays = [np.array(list(column), dtype=np.float64) for column in columns]
         trials = len(arrays[0])
         value = statistic(*arrays) if trials else math.nan
-        return cls(value, None if math.isnan(value) else bootstrap_interval(statistic, *arrays), trials)
+        interval = None if math.isnan(value) else bootstrap_interval(statistic, *arrays, share=share)
+        return cls(value, interval, trials, share)
 
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "-"
+        if self.share and self.interval:
+            low, high = self.interval
+            return f"{self.value:.1%} ({100 * low:.1f} to {100 * high:.1f})"
         return f"{self.value:.3f}" + (" ({:.3f} to {:.3f})".format(*self.interval) if self.interval else "")
 
 

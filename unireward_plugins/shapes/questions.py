@@ -176,6 +176,10 @@ def known(subject: Subject, question: Question) -> dict[str, str]:
         true["colour"] = true["end colour"]
     if question.value is None:
         true[question.answered_as] = question.truth(subject)
+    if question.attribute == "existence" and question.truth(subject) == "yes":
+        assert question.value is not None
+        assert question.about is not None
+        true |= {"colour": question.value, "outline": question.about}
     return true
 
 

@@ -76,7 +76,10 @@ def read_checkpoint(path: Path, plan: Plan) -> dict[str, Any]:
 
 
 def run_to_the_end(training: Training, output: Path, *, save_every: int, tell: Callable[[str], None]) -> None:
-    """Do the steps that are left, beginning where a run that was stopped left `CHECKPOINT` in the output folder."""
+    """Do the steps that are left, beginning where a run that was stopped left `CHECKPOINT` in the output folder.
+
+    It stays there: whoever asked for the training removes it once all that comes of it is kept.
+    """
     unfinished = output / CHECKPOINT
     if unfinished.exists():
         training.resume(unfinished)
@@ -87,6 +90,7 @@ def run_to_the_end(training: Training, output: Path, *, save_every: int, tell: C
             tell(line)
         if training.step % save_every == 0:
             training.save(unfinished)
+    training.save(unfinished)  # for what is still to be written or measured
 
 
 class Progress:

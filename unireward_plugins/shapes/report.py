@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
+from math import isnan
 from pathlib import Path
 from statistics import fmean
 from string import Template
@@ -13,6 +14,7 @@ from unireward_plugins.shapes.cards import kind_of_case, picture, quoted
 from unireward_plugins.shapes.charts import Line, line_chart
 from unireward_plugins.shapes.data import CELLS
 from unireward_plugins.shapes.findings import DemoResult, Drawn, GeneratorRun, Judged, Point
+from unireward_plugins.shapes.recipe import clock
 
 ANSWERS_SHOWN = 12
 SAMPLES_SHOWN = 12
@@ -30,7 +32,6 @@ def page(result: DemoResult) -> str:
     here = files("unireward_plugins.shapes")
     kinds = {name: [case for case in result.judged if case.item.cell == cell] for name, cell in CELLS.items()}
     shown = range(min(ANSWERS_SHOWN, len(result.exam)))
-    command = f"unireward demo --output report.html    # seeds {' '.join(str(run.seed) for run in result.runs)}"
     return Template(here.joinpath("page.html").read_text(encoding="utf-8")).substitute(
         style=here.joinpath("page.css").read_text(encoding="utf-8"),
         numbers=headline(result),
@@ -39,6 +40,7 @@ def page(result: DemoResult) -> str:
         case_count=len(result.judged),
         exam_size=len(result.exam),
         gap=points(abs(result.after(reward)[0] - result.after(truth)[0])),
+        unread=unread_sentence(result),
         learning=learning_chart(result),
         rewards=rewards_chart(result),
         seed_heads="".join(f"<th>after, seed {run.seed}</th>" for run in result.runs),
@@ -46,33 +48,61 @@ def page(result: DemoResult) -> str:
         generated="\n".join(map(drawn_figure, result.generator.samples[:SAMPLES_SHOWN])),
         generator=generator_sentence(result.generator),
         kinds_of_questions="\n".join(table_row(*row) for row in result.by_kind()),
-        command=escape(command),
+        command=escape(command(result)),
         settings="\n".join(table_row(name, value) for name, value in result.settings.items()),
     )
 
 
 def headline(result: DemoResult) -> str:
-    """What came out, in six numbers."""
-    after, deviation = result.after(truth)
-    unseen, unseen_deviation = result.after(held_out)
-    mended, broken = result.turned()
-    several = len(result.runs) > 1
-    minutes, seconds = divmod(round(result.seconds), 60)
-    numbers = {
-        f"{result.before(truth):.0%} → {after:.0%}": f"right answers to {len(result.exam)} fresh questions, before and "
-        "after: " + (f"± {points(deviation)} over {len(result.runs)} seeds" if several else "one seed"),
-        f"{result.before(held_out):.0%} → {unseen:.0%}": "the same, where colour and shape are a pair that no training "
-        "picture shows" + (f": ± {points(unseen_deviation)}" if several else ""),
-        f"+{mended:.0f}, \N{MINUS SIGN}{broken:.0f}": "answers turned right, and turned wrong: mean over the seeds",
-        f"{result.generator.before:.0%} → {result.generator.after:.0%}": "right pictures of fresh captions, before and "
-        "after a generator learned from the judge's choices: one seed",
-        f"{result.agreement:.0%}": f"of {len(result.judged)} fresh cases are judged as the exact checker grades them",
-        f"{minutes}:{seconds:02d}": "minutes for everything on this page, on a CPU",
-    }
+    """What came out, in six numbers; in five where the exam holds nothing that is held out."""
     return "\n".join(
         f'<div class="number"><b>{escape(number)}</b><span>{escape(meaning)}</span></div>'
-        for number, meaning in numbers.items()
+        for number, meaning in numbers(result)
     )
+
+
+def numbers(result: DemoResult) -> Iterator[tuple[str, str]]:
+    """The numbers of the headline, each with what it means."""
+    after, deviation = result.after(truth)
+    mended, broken = result.turned()
+    several = len(result.runs) > 1
+    yield (
+        f"{result.before(truth):.0%} → {after:.0%}",
+        f"right answers to {len(result.exam)} fresh questions, before and after: "
+        + (f"± {points(deviation)} over {len(result.runs)} seeds" if several else "one seed"),
+    )
+    if not isnan(result.before(held_out)):
+        unseen, unseen_deviation = result.after(held_out)
+        yield (
+            f"{result.before(held_out):.0%} → {unseen:.0%}",
+            "the same, where colour and shape are a pair that no training picture shows"
+            + (f": ± {points(unseen_deviation)}" if several else ""),
+        )
+    yield (
+        f"+{mended:.0f}, \N{MINUS SIGN}{broken:.0f}",
+        "answers turned right, and turned wrong: mean over the seeds",
+    )
+    yield (
+        f"{result.generator.before:.0%} → {result.generator.after:.0%}",
+        "right pictures of captions without pairs, before and after a generator learned the judge's choices: one seed",
+    )
+    yield (
+        f"{result.agreement:.0%}",
+        f"of {len(result.judged)} fresh cases are judged as the exact checker grades them",
+    )
+    yield clock(result.seconds), "minutes for everything on this page, on a CPU"
+
+
+def command(result: DemoResult) -> str:
+    """What repeats the run on a command line."""
+    seeds = " ".join(f"--seed {run.seed}" for run in result.runs)
+    return f"unireward demo --output report.html --steps {result.runs[0].points[-1].step} {seeds}"
+
+
+def unread_sentence(result: DemoResult) -> str:
+    """How many of the exam's answers got no verdict, where there are any."""
+    unread = sum(point.unread for run in result.runs for point in run.points)
+    return f" Replies of the judge without a verdict, which are in no mean: {unread}." if unread else ""
 
 
 def kind_row(name: str, cases: Sequence[Judged]) -> str:
@@ -143,12 +173,17 @@ def learning_chart(result: DemoResult) -> str:
     for name, style, measure in (("right answers", "truth", truth), ("judge's score", "reward", reward)):
         for run in result.runs:
             curve = [(point.step, measure(point)) for point in run.points]
-            lines.append(Line(f"{name}, seed {run.seed}", curve, style, faint=True))
+            lines.append(Line(f"{name}, seed {run.seed}", known(curve), style, faint=True))
         together = zip(*(run.points for run in result.runs), strict=True)
         curve = [(seeds[0].step, fmean(map(measure, seeds))) for seeds in together]
-        lines.append(Line(f"{name}, mean", curve, style))
+        lines.append(Line(f"{name}, mean", known(curve), style))
     title = "The share of right answers and the judge's mean score over the steps of training"
     return line_chart(lines, title=title, across="step of training")
+
+
+def known(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """The points of a curve but those of which nothing is known: where no reply of the judge was read."""
+    return [(step, value) for step, value in curve if not isnan(value)]
 
 
 def rewards_chart(result: DemoResult) -> str:

@@ -165,7 +165,7 @@ def is_held_out(colour: Colour, outline: Outline) -> bool:
 
 
 def action_held_out(outline: Outline, action: Action) -> bool:
-    """Whether no training clip or text lets a shape of that outline do so: one kind of action for each outline."""
+    """Whether no training clip or caption lets a shape of that outline do so: one kind of action for each outline."""
     return (outline, action.split()[0]) in {
         *(("circle", "shrinks"), ("square", "vanishes")),
         *(("triangle", "grows"), ("cross", "appears")),

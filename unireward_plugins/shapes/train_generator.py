@@ -253,14 +253,14 @@ def train(
 
     Raises `UniRewardError` where the folder holds a generator already, or the unfinished training of another plan.
     """
-    if (output / "model_index.json").exists():
+    if (output / "model_index.json").exists() and not (output / CHECKPOINT).exists():
         raise UniRewardError(f"{output} holds a generator already: choose another --output")
     output.mkdir(parents=True, exist_ok=True)
     training = kind(plan)
     run_to_the_end(training, output, save_every=save_every, tell=tell)
     save_pipeline(training.pipeline(), output)
     write_card(output, seed=plan.seed)
-    (output / CHECKPOINT).unlink(missing_ok=True)
+    (output / CHECKPOINT).unlink()
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file()) / 1e6
     tell(f"trained in {clock(training.seconds)}; {size:.1f} MB in {output}")
 

@@ -208,14 +208,14 @@ def train(output: Path, plan: Plan, *, save_every: int = 200, tell: Callable[[st
 
     Raises `UniRewardError` where the folder holds a judge already, or the unfinished training of another plan.
     """
-    if (output / "config.json").exists():
+    if (output / "config.json").exists() and not (output / CHECKPOINT).exists():
         raise UniRewardError(f"{output} holds a model already: choose another --output")
     output.mkdir(parents=True, exist_ok=True)
     training = Training(plan)
     run_to_the_end(training, output, save_every=save_every, tell=tell)
     training.processor.save_pretrained(output)
     training.model.to(torch.float16).save_pretrained(output)
-    (output / CHECKPOINT).unlink(missing_ok=True)
+    (output / CHECKPOINT).unlink()
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     tell(f"trained in {clock(training.seconds)}; {size:.1f} MB in {output}")
 

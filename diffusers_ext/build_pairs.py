@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ from diffusers_ext.load_pipeline import check_call, is_diffusers, load_pipeline,
 from diffusers_ext.pairs_card import known_columns, write_card
 from diffusers_ext.prompts import read_prompts
 from diffusers_ext.sample import Pipeline, samples
-from diffusers_ext.shards import Record, close_run, open_run, records, write_shard, write_whole
+from diffusers_ext.shards import DROPPED, Record, close_run, open_run, records, write_shard
 from diffusers_ext.sift import Drawn, Sifted, Way, check_way, judge_candidates, sift, way_for
+from diffusers_ext.whole_files import write_whole
 from hub import schema
 from hub.asked import Known
 from unireward_plugins.judges import BothOrders, ModelJudge, both_orders
@@ -52,7 +53,7 @@ class Plan:
     origin: Mapping[str, Any]
     """See `load_pipeline.origin`."""
     judge: Mapping[str, Any]
-    """`name`, and of a model `revision`, `readout` and `rubrics`."""
+    """See `describe_judge`."""
 
     @property
     def written(self) -> dict[str, Any]:
@@ -66,7 +67,8 @@ class Plan:
             "way": self.way,
             "pipeline": {name: self.origin.get(name) for name in ("class", "weights", "dtype")},
             "call": self.origin["call"],
-            "judge": self.judge,
+            "judge": {name: self.judge[name] for name in ("name", "revision", "readout")},
+            "rubrics": self.judge["rubrics"],
         }
 
 
@@ -107,7 +109,8 @@ def build_pairs(  # noqa: PLR0913 (all of them the user's)
     (`read_prompts`), `judge` a judge or its name (`load_judge`), `call` goes to the pipeline as it is. Candidate `k` of
     prompt `i`, both from 0, is drawn from the seed `seed + i * candidates + k`: no two samples share their noise.
     `way` says how candidates are judged (see `sift`); by default the first of `neighbours`, `tournament` and `grades`
-    that the judge can do. Comparisons are always asked in both orders.
+    that the judge can do with so many candidates (`neighbours` takes an even number). Comparisons
+    are always asked in both orders.
 
     Writes shard by shard into `folder`: whatever ends a run, the same call goes on, and what was finished is neither
     lost nor done twice. At the end the folder is a dataset with a card; `gallery.html` shows pairs, `dropped.jsonl`
@@ -118,7 +121,7 @@ def build_pairs(  # noqa: PLR0913 (all of them the user's)
     check_way(way, candidates)
     asked, painter, critic = read_prompts(prompts), load_pipeline(pipeline), both_ways(judge)
     check_call(painter, call)
-    plan = Plan(asked, candidates, seed, way, origin(painter, call), describe_judge(critic))
+    plan = Plan(asked, candidates, seed, way, origin(painter, call), describe_judge(critic.judge))
     done = open_run(Path(folder), plan.written)
     with progress(total=len(asked) * candidates, done=done * candidates) as advance:
         for group in in_shards(draw(painter, plan, start=done, advance=advance)):
@@ -133,13 +136,22 @@ def both_ways(judge: str | Path | Judge) -> BothOrders:
     return both_orders(load_judge(judge))
 
 
-def describe_judge(judge: BothOrders) -> dict[str, Any]:
-    """What identifies a judge, as JSON."""
-    inner = judge.judge
-    if isinstance(inner, ModelJudge):
-        rubrics = sorted({rubric.name for rubric in inner.rubrics.values()})
-        return {"name": inner.name, "revision": inner.backend.revision, "readout": inner.readout, "rubrics": rubrics}
-    return {"name": name_of(inner)}
+def describe_judge(judge: Judge, tasks: Collection[Task] = ("image_generation", "video_generation")) -> dict[str, Any]:
+    """What identifies a judge of these tasks, as JSON: `name`, and of a model `revision`, `readout` and `rubrics`, each
+    with a digest of its text and the rule for a clip's frames."""
+    if not isinstance(judge, ModelJudge):
+        return {"name": name_of(judge), "revision": None, "readout": None, "rubrics": []}
+    rubrics = [
+        {
+            "name": rubric.name,
+            "arity": arity,
+            "digest": rubric.digest,
+            "frames": None if rubric.frames is None else asdict(rubric.frames),
+        }
+        for (task, arity), rubric in sorted(judge.rubrics.items())
+        if task in tasks and arity in (1, 2)
+    ]
+    return {"name": judge.name, "revision": judge.backend.revision, "readout": judge.readout, "rubrics": rubrics}
 
 
 def draw(pipeline: Pipeline, plan: Plan, *, start: int, advance: Callable[[int], None]) -> Iterator[Drawn]:
@@ -275,7 +287,7 @@ def finish(folder: Path, plan: Plan) -> Built:
         left_out=dict(left_out.most_common()),
     )
     if lines:
-        write_whole(folder / "dropped.jsonl", "".join(lines).encode())
+        write_whole(folder / DROPPED, "".join(lines).encode())
     write_gallery(folder, built, plan)
     files = close_run(folder)
     if built.pairs:

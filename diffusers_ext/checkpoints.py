@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusers_ext.whole_files import write_whole
 from unireward_plugins.errors import UniRewardError
 
 if TYPE_CHECKING:
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
 KEPT = 2
 """How many checkpoints are kept, the newest."""
 NAME = re.compile(r"step-(\d{8})")
-CHANGED: Mapping[str, str] = {"pairs_digest": "the pairs have changed"}
+DRAFT, REPLACED = ".part", ".old"
+"""How hidden folders end that are not whole yet or will be deleted, and those that wait for what takes their place."""
+CHANGED: Mapping[str, str] = {
+    "pairs_digest": "the pairs have changed",
+    "weights": "the weights of the pipeline have changed",
+}
 """What is said where something differs whose values tell nobody anything: it is known by a hash."""
 
 
 def save_checkpoint(accelerator: Any, root: Path, step: int) -> None:
     """Write the state of models, optimiser and whatever is registered, after so many steps; by all processes."""
-    draft = root / f".step-{step:08}.part"
+    draft = root / f".step-{step:08}{DRAFT}"
     if accelerator.is_main_process:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -34,7 +40,8 @@ def save_checkpoint(accelerator: Any, root: Path, step: int) -> None:
     if accelerator.is_main_process:
         replace_folder(draft, root / f"step-{step:08}")
         for old in checkpoints(root)[:-KEPT]:
-            shutil.rmtree(old)
+            # At once, so that none counts that is half deleted.
+            shutil.rmtree(old.rename(old.with_name(f".{old.name}{DRAFT}")))
     accelerator.wait_for_everyone()
 
 
@@ -56,6 +63,11 @@ def checkpoints(root: Path) -> list[Path]:
 def step_of(checkpoint: Path) -> int:
     """The steps that a checkpoint has behind it."""
     return int(checkpoint.name.removeprefix("step-"))
+
+
+def has_result(output: Path) -> bool:
+    """Whether the run in a folder has left weights: a checkpoint to go on from, or a model."""
+    return bool(checkpoints(output / "checkpoints")) or any((output / name).is_dir() for name in ("best", "final"))
 
 
 def check_steps(output: Path, steps: int) -> None:
@@ -104,10 +116,26 @@ def keep_only_lora(accelerator: Any, denoiser: Any) -> None:
 
 
 def replace_folder(draft: Path, target: Path) -> None:
-    """Put a finished folder in its place."""
+    """Put a finished folder in its place; after a kill `clean_up` leaves the folder that was there, or this one."""
+    replaced = target.with_name(f".{target.name}{REPLACED}")
     if target.exists():
-        shutil.rmtree(target)
+        target.rename(replaced)
     draft.rename(target)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def clean_up(output: Path) -> None:
+    """Clear away what a run that was killed left unfinished, and put back what it had not replaced yet."""
+    for folder in (output, output / "checkpoints"):
+        for replaced in folder.glob(f".*{REPLACED}"):
+            target = replaced.with_name(replaced.name.removeprefix(".").removesuffix(REPLACED))
+            if target.exists():
+                shutil.rmtree(replaced)
+            else:
+                replaced.rename(target)
+        for draft in folder.glob(f".*{DRAFT}"):
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
 
 
 def check_same_run(file: Path, run: Mapping[str, Any], *, options: Collection[str] = ()) -> None:
@@ -141,8 +169,8 @@ def _typed(value: Any) -> str:
 
 
 def cut_log(file: Path, step: int) -> list[dict[str, Any]]:
-    """Keep the lines of a log up to a step, and return them."""
-    lines = [line for line in read_log(file) if line["step"] <= step]
+    """Keep the lines of a log up to a step, and return them; none at step 0, where everything begins anew."""
+    lines = [line for line in read_log(file) if line["step"] <= step] if step else []
     if file.is_file():
         write_text(file, "".join(f"{json.dumps(line)}\n" for line in lines))
     return lines
@@ -167,6 +195,4 @@ def add_line(file: Path, line: Mapping[str, Any]) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Write a file that appears as a whole."""
-    draft = file.with_name(f".{file.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)
+    write_whole(file, text.encode())

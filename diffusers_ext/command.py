@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffusers_ext.generator_options import drawing_options, goes_on
+from diffusers_ext.shards import DROPPED
 from unireward_plugins.cli import INCOMPLETE, OK
 from unireward_plugins.cli.options import JudgeChoice, judge_options, output_options
 from unireward_plugins.cli.output import Table, hide_loading_bars, note, progress, show_json, show_table
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     "--way",
     type=click.Choice(["neighbours", "tournament", "grades"]),
     help="Compare neighbours and grade everyone; compare everyone with everyone; only grade. By default the first that "
-    "the judge can do. Comparisons are always asked both ways round.",
+    "the judge can do; neighbours need an even number. Comparisons are always asked both ways round.",
 )
 @output_options
 def generation(  # noqa: PLR0913 (one for each option)
@@ -104,7 +105,7 @@ def report(built: Built) -> None:
     if 2 * ties > built.prompts:
         told = f"{ties:,} of {built.prompts:,} prompts gave no pair because of a tie"
         note(f"{told}: more candidates of each (--candidates) can help")
-    listed = f"; what does not count is listed in {built.folder / 'dropped.jsonl'}"
+    listed = f"; what does not count is listed in {built.folder / DROPPED}"
     note(f"see {built.folder / 'gallery.html'}" + (listed if built.dropped or built.left_out else ""))
 
 

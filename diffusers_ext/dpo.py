@@ -9,7 +9,6 @@ The output folder holds `log.jsonl` (a line a step), `evaluation.jsonl`, `evalua
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +24,7 @@ from diffusers_ext.dpo_card import model_card
 from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.dpo_log import RunLog
 from diffusers_ext.dpo_model import TrainedModel
-from diffusers_ext.held_out import HeldOut
+from diffusers_ext.held_out import HeldOut, decode_without_autocast
 from diffusers_ext.losses import LOSSES, kto_baseline, supervised
 from diffusers_ext.memory import described
 from diffusers_ext.pair_errors import Errors, measures, pair_errors
@@ -68,17 +67,23 @@ class DPOTrainer:
         training_pipeline.check_stored_call(self.folder, config.call)
         for caution in cautions(config, self.preferences, pairs_a_step=self.pairs_a_step):
             self.log.warn(caution)
-        if config.resolution is None:
-            self.config = config = replace(config, resolution=training_pipeline.own_resolution(self.folder))
+        self.config = config = self._as_it_runs()
         check_same_run(
             config,
-            self.output / "run.json",
+            self.folder,
             self.accelerator,
             pairs_a_step=self.pairs_a_step,
             pairs=self.preferences.digest,
         )
         checkpoints.check_steps(self.output, config.steps)
         self._prepare()
+
+    def _as_it_runs(self) -> DPOConfig:
+        """The configuration with what the pipeline and `accelerate launch` say where it says nothing."""
+        resolution = self.config.resolution
+        if resolution is None:
+            resolution = training_pipeline.own_resolution(self.folder)
+        return replace(self.config, resolution=resolution, mixed_precision=self.accelerator.mixed_precision)
 
     def _prepare(self) -> None:
         """The cache, the model without VAE and text encoders, and the batches."""
@@ -89,7 +94,7 @@ class DPOTrainer:
         self.weights = pair_weights(self.preferences, config)
         self.auto_beta: AutoBeta | None = None
         if config.auto_beta is not None:
-            self.auto_beta = AutoBeta(math.prod(self.cache.shapes[0]), target=config.auto_beta)
+            self.auto_beta = AutoBeta(self.cache.latents(0)[0].numel(), target=config.auto_beta)
             accelerator.register_for_checkpointing(self.auto_beta)
         self.model = TrainedModel(config, self.adapter, accelerator, needs_reference=self.needs_reference)
         self.trained, self.average = self.model.trained, self.model.average
@@ -143,14 +148,17 @@ class DPOTrainer:
         if not self.config.evaluate_every:
             return
         with self.model.averaged(), torch.no_grad(), self.accelerator.autocast():
-            self.evaluation.sample(step, self.model.sampling_pipeline(self.folder))
+            pipeline = self.model.sampling_pipeline(self.folder)
+            decode_without_autocast(pipeline.vae)
+            self.evaluation.sample(step, pipeline)
         if self.evaluation.is_best(step) and step:
             self.save(self.output / "best")
 
     def save(self, folder: Path) -> None:
         """Write the LoRA, or the whole pipeline, with a card; the folder appears as a whole."""
         need = described(self.model.memory)
-        card = model_card(self.config, self.log.lines, self.evaluation.lines, need=need)
+        config = replace(self.config, judge=self.evaluation.judge_name)
+        card = model_card(config, self.log.lines, self.evaluation.lines, need=need)
         self.model.save(folder, self.folder, card)
 
     def _is_due(self, every: int, step: int) -> bool:

@@ -41,7 +41,8 @@ class Batches:
     def __init__(self, config: DPOConfig, cache: Cache, adapter: Adapter, weights: Tensor, place: Place) -> None:
         self.config, self.cache, self.adapter, self.weights, self.place = config, cache, adapter, weights, place
         self.prompts = cache.plan.preferences.prompts
-        self.order = Order(cache.shapes, config.batch_size, config.seed)
+        self.shapes = cache.shapes
+        self.order = Order(self.shapes, config.batch_size, config.seed)
 
     def batch(self, step: int, micro: int) -> Batch:
         """The batch of a forward pass, `micro` of `config.accumulation`, of a step."""
@@ -69,8 +70,7 @@ class Batches:
     def _draws(self, step: int, slot: int, pairs: list[int]) -> list[Draw]:
         config = self.config
         total = config.batch_size * config.accumulation * self.place.processes
-        shape = self.cache.latents(pairs[0]).shape[1:]
-        first = slot * config.batch_size
+        shape, first = self.shapes[pairs[0]], slot * config.batch_size
         return [draw(config.seed, step, first + number, total=total, shape=shape) for number in range(len(pairs))]
 
 

@@ -133,9 +133,10 @@ class DPOConfig:
         hints = get_type_hints(type(self))
         for one in fields(self):
             object.__setattr__(self, one.name, _typed(getattr(self, one.name), hints[one.name], one.name))
+        self._check_names()
         self._check_ranges()
 
-    def _check_ranges(self) -> None:
+    def _check_names(self) -> None:
         from diffusers_ext.losses import LOSSES
 
         if self.loss not in LOSSES:
@@ -159,23 +160,27 @@ class DPOConfig:
             raise UniRewardError(
                 f"auto_beta goes by the margin over a reference, which loss {self.loss!r} does not have"
             )
+
+    def _check_ranges(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
             "held_out": (0, 0.9),
+            "auto_beta": (1e-6, 0.499999),
             "safeguard": (0, 1),
             "caption_dropout": (0, 1),
             "lora_rank": (0, 1e6),
             "ema_decay": (0, 1),
+            "resolution": (8, 1e6),
             "steps": (1, 1e12),
-            "batch_size": (1, 1e6),
-            "accumulation": (1, 1e6),
+            **dict.fromkeys(("batch_size", "accumulation", "frames"), (1.0, 1e6)),
             "learning_rate": (0, 1e3),
-            "max_grad_norm": (1e-12, 1e12),
+            **dict.fromkeys(("beta", "lora_alpha", "max_grad_norm"), (1e-12, 1e12)),
             **dict.fromkeys(("winner_weight", "anchor_weight", "warmup_steps", "checkpoint_every"), (0.0, 1e12)),
             **dict.fromkeys(("evaluate_every", "evaluation_count", "weight_decay", "seed"), (0.0, 1e12)),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            numbers = value if isinstance(value, tuple) else (value,)
+            if value is not None and not all(low <= number <= high for number in numbers):
                 raise UniRewardError(f"{name} must be from {low:g} to {high:g}, got {value}")
         if self.evaluate_every and not (self.evaluation_prompts or self.held_out):
             raise UniRewardError(

@@ -31,7 +31,7 @@ from diffusers_ext.load_pipeline import check_call, load_pipeline, origin, sourc
 from diffusers_ext.prompt_list import PromptList, read_prompt_list
 from diffusers_ext.sample import Pipeline
 from diffusers_ext.sample_files import Drawn, Sampling, draw_samples, task_of
-from diffusers_ext.shards import write_whole
+from diffusers_ext.whole_files import write_whole
 from hub.clips import FRAMES_PER_SECOND
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.types import Judge, Task

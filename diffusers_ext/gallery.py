@@ -14,7 +14,8 @@ from statistics import fmean
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from diffusers_ext.shards import Record, read_pairs, records, write_whole
+from diffusers_ext.shards import DROPPED, Record, read_pairs, records
+from diffusers_ext.whole_files import write_whole
 from unireward_plugins.media.pictures import webp
 from unireward_plugins.pairs import DROP_REASONS
 
@@ -146,7 +147,7 @@ def dropped(built: Built, without: Sequence[Record]) -> str:
     )
     return (
         f"{table}<p></p><table><tr><th>number</th><th>prompt without a pair</th></tr>{listed}</table><p></p>"
-        f'<p class="quiet">{told} dropped.jsonl lists everything, single candidates and comparisons included.</p>'
+        f'<p class="quiet">{told} {DROPPED} lists everything, single candidates and comparisons included.</p>'
     )
 
 

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from diffusers_ext.gallery import FRAMES, shown, table_row
-from diffusers_ext.shards import write_whole
+from diffusers_ext.whole_files import write_whole
 from unireward_plugins.generator_names import generator_names
 from unireward_plugins.media import FrameRule, Media
 from unireward_plugins.types import UNREAD_REASONS

@@ -7,21 +7,22 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from diffusers_ext.build_pairs import Progress
+from diffusers_ext.build_pairs import Progress, describe_judge
 from diffusers_ext.load_pipeline import name_of
 from diffusers_ext.piecewise import do_piecewise
 from diffusers_ext.sample_files import Drawn, task_of
-from diffusers_ext.shards import Record, records, write_whole
+from diffusers_ext.shards import Record, records
+from diffusers_ext.whole_files import write_whole
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.judges import ModelJudge, ask, average_of_orders, in_one_order
 from unireward_plugins.loading import load_judge
-from unireward_plugins.types import Case, Judge, Task, Verdict
+from unireward_plugins.types import Case, Judge, Verdict
 
 PACKAGES = ("unireward-plugins", "torch", "transformers", "vllm", "openai", "pillow", "av")
 """The packages whose versions may change what a judge says."""
@@ -45,7 +46,7 @@ class Judged:
 
     key: str
     about: Mapping[str, Any]
-    """See `describe_judge`; and `versions`."""
+    """See `build_pairs.describe_judge`; and `versions`."""
     grades: Mapping[str, Sequence[Record]] | None
     """By role: for each prompt `number`, its samples' `verdicts` (`score`, `aspects`, `unread`, `said`; `None` where a
     sample was blanked) and `seconds` a verdict. `None` of a judge that only compares."""
@@ -74,31 +75,13 @@ def named_judges(judges: Sequence[str | Path | Judge], **choice: Any) -> list[Na
     return named
 
 
-def describe_judge(named: Named, task: Task) -> dict[str, Any]:
-    """What identifies a judge of this task, as JSON: `name`, and of a model `revision`, `readout` and `rubrics`."""
-    judge = named.judge
-    if not isinstance(judge, ModelJudge):
-        return {"name": named.name, "revision": None, "readout": None, "rubrics": []}
-    rubrics = [
-        {
-            "name": rubric.name,
-            "arity": arity,
-            "digest": rubric.digest,
-            "frames": None if rubric.frames is None else asdict(rubric.frames),
-        }
-        for (judged, arity), rubric in sorted(judge.rubrics.items())
-        if judged == task and arity in (1, 2)
-    ]
-    return {"name": judge.name, "revision": judge.backend.revision, "readout": judge.readout, "rubrics": rubrics}
-
-
 def judge_samples(named: Named, drawn: Mapping[str, Drawn], *, work: Path, progress: Progress) -> str:
     """Ask a judge whatever it can answer about the samples, by role, and return the key of its folder in `work`.
 
     Raises `UniRewardError` for a judge that only compares where there is only one generator, `UnsupportedCase` for one
     that can judge neither way.
     """
-    about = describe_judge(named, task_of(drawn[PIPELINE]))
+    about = describe_judge(named.judge, [task_of(drawn[PIPELINE])]) | {"name": named.name}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
     key = f"{re.sub('[^A-Za-z0-9]+', '-', named.name).strip('-')[-60:]}-{digest}"
     folder = work / key

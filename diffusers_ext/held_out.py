@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from diffusers_ext import checkpoints
 from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.sample import samples
-from diffusers_ext.validation import Validation, ValidationRewards
+from diffusers_ext.validation import REPORT, Validation, ValidationRewards, judge_name
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from unireward_plugins.types import Judge
 
@@ -59,6 +61,11 @@ class HeldOut:
         assert self._judge is not None
         return load_judge(self._judge)
 
+    @property
+    def judge_name(self) -> str | None:
+        """What the judge is called, `None` where there is none."""
+        return None if self._judge is None else judge_name(self._judge)
+
     @cached_property
     def rewards(self) -> ValidationRewards:
         """What the judge said so far."""
@@ -75,14 +82,24 @@ class HeldOut:
         return checkpoints.read_log(self.file)
 
     def resume(self, step: int) -> None:
-        """Forget what was noted after a step; `UniRewardError` where there are no samples of the start to meet."""
-        if self.config.evaluate_every and step and not self._samples(0).is_dir():
+        """Go on with what was noted up to a step; forget the rest, and everything at step 0, where a run begins anew.
+
+        `UniRewardError` where there are no samples of the start to meet.
+        """
+        was_measured = self._samples(0).is_dir() and (self.output / REPORT).is_file()
+        if self.config.evaluate_every and step and not was_measured:
             raise UniRewardError(
                 f"the run in {str(self.output)!r} was begun without evaluations, so there are no samples of its start "
                 "to compare with: set evaluate_every: 0, or choose another output folder"
             )
-        if self.accelerator.is_main_process:
-            checkpoints.cut_log(self.file, step)
+        if not self.accelerator.is_main_process:
+            return
+        checkpoints.cut_log(self.file, step)
+        if step == 0:
+            shutil.rmtree(self._samples(0).parent, ignore_errors=True)
+            (self.output / REPORT).unlink(missing_ok=True)
+        elif self.config.evaluate_every:
+            self.rewards.resume(step, self.prompts, self._shown(0))
 
     def sample(self, step: int, pipeline: Any) -> None:
         """Sample the prompts that fall to this process, and wait for the others."""
@@ -116,15 +133,31 @@ class HeldOut:
         return is_best
 
     def _scored(self, step: int) -> Validation:
-        """What the judge says of the samples of a step; of the start's first, in a run that was resumed."""
-        if not self.rewards.history and step:
-            self._scored(0)
+        """What the judge says of the samples of a step."""
         self.rewards.trackers = self.accelerator.trackers
-        shown = [open_sample(self._samples(step), number) for number in range(len(self.prompts))]
-        return self.rewards.score(step, self.prompts, shown)
+        return self.rewards.score(step, self.prompts, self._shown(step))
+
+    def _shown(self, step: int) -> list[Media]:
+        return [open_sample(self._samples(step), number) for number in range(len(self.prompts))]
 
     def _samples(self, step: int) -> Path:
         return self.output / "evaluations" / f"step-{step:08}"
+
+
+def decode_without_autocast(vae: Any) -> None:
+    """Have a VAE decode in the precision that it is kept in, even under autocast.
+
+    SDXL's overflows in float16, so that its pipeline moves it to float32; autocast would undo that.
+    """
+    import torch
+
+    decode = vae.decode
+
+    def decoded(latents: Tensor, *more: Any, **options: Any) -> Any:
+        with torch.autocast(latents.device.type, enabled=False):
+            return decode(latents.to(vae.dtype), *more, **options)
+
+    vae.decode = decoded
 
 
 def draw_samples(

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from diffusers_ext.families.adapter import Adapter, Conditions
 from diffusers_ext.preferences import Preferences
+from diffusers_ext.training_pipeline import stored_components
 from hub.schema import frames_of
 from unireward_plugins.backends.fingerprint import folder_hash
 from unireward_plugins.errors import UniRewardError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Changes when what is computed, or how it is kept, changes."""
+DRAFT = ".part"
+"""How the names of files end that are not whole yet."""
 PAIRS_A_SHARD = 64
 PROMPTS_A_SHARD = 256
 PROMPTS_AT_ONCE = 16
@@ -104,7 +107,9 @@ def fill_cache(
     """Compute what is not there yet: every so many-th file, where several processes share the work.
 
     The adapter's pipeline has its VAE and text encoders. `progress` is told how many files are done, of how many.
+    Raises `UniRewardError` where the adapter cannot take pixels of the plan's size.
     """
+    check_resolution(plan.resolution, adapter)
     plan.folder.mkdir(parents=True, exist_ok=True)
     mine = plan.shards[process::processes]
     for done, shard in enumerate(mine):
@@ -129,6 +134,8 @@ class Cache:
         self._number = {prompt: number for number, prompt in enumerate(self.plan.prompts)}
         if not self.plan.is_complete:
             raise UniRewardError(f"the cache {str(self.plan.folder)!r} is not complete: fill_cache it first")
+        for draft in self.plan.folder.glob(f"*{DRAFT}"):  # of a run that was killed; nobody needs it any more
+            draft.unlink(missing_ok=True)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -173,13 +180,29 @@ def bucket_of(aspect: float, resolution: int | Size) -> Size:
     """
     if not isinstance(resolution, int):
         return resolution
-    step = math.gcd(resolution, 64)
+    step = _step_of(resolution)
     if resolution < 1 or step < 8:
         raise UniRewardError(f"resolution must be a multiple of 8, better of 64, got {resolution}")
     sides = [(width, resolution**2 // width // step * step) for width in range(step, 2 * resolution + 1, step)]
     rectangles = {(high, wide) for wide, high in sides if high} | {(wide, high) for wide, high in sides if high}
     fitting = [(high, wide) for high, wide in rectangles if 0.4 <= wide / high <= 2.5]
     return min(fitting, key=lambda size: (abs(math.log(size[1] / size[0] / aspect)), -size[0] * size[1]))
+
+
+def check_resolution(resolution: int | Size, adapter: Adapter) -> None:
+    """Raise `UniRewardError` where pixels of this size do not come out as whole tokens of an adapter's denoiser."""
+    step = adapter.pixel_step
+    sides = (_step_of(resolution),) if isinstance(resolution, int) else resolution
+    if any(side % step for side in sides):
+        given = resolution if isinstance(resolution, int) else list(resolution)
+        raise UniRewardError(
+            f"resolution must be in steps of {step} pixels for this {type(adapter.pipeline).__name__}, got {given}"
+        )
+
+
+def _step_of(resolution: int) -> int:
+    """The steps in which the sides of a resolution's buckets grow."""
+    return math.gcd(resolution, 64)
 
 
 def aspect_of(pair: tuple[Media, Media]) -> float:
@@ -251,21 +274,24 @@ def _embeddings(plan: Plan, adapter: Adapter, number: int) -> Iterator[tuple[str
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
-    draft = path.with_suffix(f".{os.getpid()}.part")
+    draft = path.with_suffix(f".{os.getpid()}{DRAFT}")
     names = sorted({name.partition(".")[2] for name in tensors})
     save_file(dict(tensors), draft, metadata={"names": " ".join(names)})
-    draft.replace(path)
+    try:
+        draft.replace(path)
+    except FileNotFoundError:
+        if not path.is_file():  # else another run was quicker, and has cleared up in the complete cache
+            raise
 
 
 def _encoders_hash(pipeline: Path) -> str:
-    """A hash of the VAE, the text encoders and the tokenizers in a pipeline's folder."""
-    parts = sorted(path for path in pipeline.iterdir() if path.name.startswith(("vae", "text_encoder", "tokenizer")))
+    """A hash of the VAE, the text encoders and the tokenizers of the pipeline in a folder, and of nothing beside it."""
     digest = hashlib.sha256()
-    for part in parts:
-        digest.update(f"{part.name}\n".encode())
-        if part.name.startswith("tokenizer"):
-            for file in sorted(path for path in part.iterdir() if path.is_file()):
+    for name in sorted(stored_components(pipeline)):
+        if name.startswith(("vae", "text_encoder")):
+            digest.update(f"{name}\n{folder_hash(pipeline / name)}".encode())
+        elif name.startswith("tokenizer"):
+            digest.update(f"{name}\n".encode())
+            for file in sorted(path for path in (pipeline / name).iterdir() if path.is_file()):
                 digest.update(file.read_bytes())
-        else:
-            digest.update(folder_hash(part).encode())
     return digest.hexdigest()

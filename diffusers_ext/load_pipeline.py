@@ -154,7 +154,7 @@ def _portable_name(source: str, weights: str) -> str:
 
 
 def fingerprint(pipeline: Pipeline) -> str:
-    """A hash of the weights that a pipeline has now, wherever they came from, and of its scheduler's settings.
+    """A hash of the weights that a pipeline has now, wherever they came from, and of its scheduler: class and settings.
 
     Of each tensor the name, the shape, the type and 1024 evenly spaced values count: quick for models of any size, and
     any training changes it.
@@ -170,6 +170,7 @@ def fingerprint(pipeline: Pipeline) -> str:
                 digest.update(_some_values(tensor))
         elif name == "scheduler":
             settings = {key: value for key, value in component.config.items() if not key.startswith("_")}
+            digest.update(f"{name} {type(component).__name__}\n".encode())  # two classes may have the same settings
             digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:32]
 

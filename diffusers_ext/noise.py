@@ -53,9 +53,9 @@ class Diffusion:
 
     def levels(self, uniform: Tensor) -> Tensor:
         """Timesteps, as `NoiseProcess.levels` says."""
-        if self.only:
-            return torch.tensor(self.only, device=uniform.device)[(uniform * len(self.only)).long()]
-        return (uniform * len(self.alphas)).long()
+        count = len(self.only or self.alphas)
+        place = (uniform * count).long().clamp(max=count - 1)  # in float32 the last numbers below 1 are 1
+        return torch.tensor(self.only, device=uniform.device)[place] if self.only else place
 
     def corrupt(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         """As `NoiseProcess.corrupt` says."""

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from diffusers_ext.gallery import WAYS_TOLD
-from diffusers_ext.shards import read_pairs, records, write_whole
+from diffusers_ext.shards import read_pairs, records
 from diffusers_ext.sift import WAYS, Way
+from diffusers_ext.whole_files import write_whole
 from hub.asked import Making
 from hub.card_pictures import Example, draw_examples, draw_histogram, spread
 from hub.cards import code, pairs_card

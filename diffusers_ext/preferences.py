@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffusers_ext.shards import AT_WORK, PAIRS, PLAN
+from diffusers_ext.shards import AT_WORK, CARD, DROPPED, PAIRS, PLAN
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
@@ -29,8 +29,6 @@ REASONS: Mapping[str, str] = {
     "same": "both files are the same",
 }
 """Why rows are left out."""
-DROPPED = "dropped.jsonl"
-"""Where `build_pairs` says why prompts gave no pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +169,22 @@ def _rows_of(source: Any, split: str) -> tuple[Any, Mapping[str, int]]:
 
 
 def _check_place(source: str) -> None:
-    """Raise `UniRewardError` for a folder that is not there, and for a run of `build_pairs` that gave no pair."""
+    """Raise `UniRewardError` for a folder that is not there, or of a `build_pairs` that is not done or gave no pair."""
     folder = Path(source)
     if not folder.exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         raise UniRewardError(
             f"there is no folder {source!r} with pairs; a dataset on the Hub is named owner/name, an upstream file "
             "ends in .json"
         )
-    if (folder / PLAN).is_file() and not next(folder.glob(f"*/*/{PAIRS}"), None):
-        if (folder / AT_WORK).exists() or not (folder / DROPPED).exists():
-            raise UniRewardError(f"{source!r} holds no pair yet: the run that makes it is not finished; go on with it")
+    if not (folder / PLAN).is_file():
+        return
+    has_pair = next(folder.glob(f"*/*/{PAIRS}"), None) is not None
+    if (folder / AT_WORK).exists() or not (folder / (CARD if has_pair else DROPPED)).exists():
+        raise UniRewardError(
+            f"the run that makes the pairs in {source!r} is not finished: give the command that began it again, and it "
+            "goes on to the end"
+        )
+    if not has_pair:
         raise UniRewardError(
             f"{source!r} holds no pair: none of its prompts gave one. {folder / DROPPED} says why of each"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from diffusers_ext.proof_exam import Exam, PictureOrClip
 from diffusers_ext.proof_plan import Result
-from diffusers_ext.shards import write_whole
+from diffusers_ext.whole_files import write_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image

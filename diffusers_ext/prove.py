@@ -41,7 +41,7 @@ from diffusers_ext.proof_plan import (
     Result,
     Run,
 )
-from diffusers_ext.shards import write_whole
+from diffusers_ext.whole_files import write_whole
 from unireward_plugins.cli.output import hide_loading_bars
 from unireward_plugins.errors import UniRewardError, needs_extra
 

@@ -13,7 +13,8 @@ from diffusers_ext.build_pairs import Progress
 from diffusers_ext.piecewise import do_piecewise
 from diffusers_ext.prompt_list import PromptList
 from diffusers_ext.sample import Pipeline, samples
-from diffusers_ext.shards import Record, write_whole
+from diffusers_ext.shards import Record
+from diffusers_ext.whole_files import write_whole
 from hub.clips import write_clip
 from unireward_plugins.media import Media
 from unireward_plugins.types import Task

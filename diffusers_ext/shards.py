@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusers_ext.checkpoints import check_same_run
+from diffusers_ext.whole_files import sync, write_whole
 from unireward_plugins.errors import UniRewardError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ Record = dict[str, Any]
 """What is kept of one prompt: see `build_pairs.record`."""
 
 PLAN, AT_WORK, RECORDS, PAIRS = "plan.json", "shards", "records.jsonl", "pairs.parquet"
+DROPPED, CARD = "dropped.jsonl", "README.md"
+"""What `build_pairs` writes at the end: what does not count, if anything; and last, where there is a pair, the card."""
 
 
 def open_run(folder: Path, plan: Mapping[str, object]) -> int:
@@ -44,23 +47,10 @@ def open_run(folder: Path, plan: Mapping[str, object]) -> int:
             )
         write_whole(folder / PLAN, json.dumps(plan, indent=2, ensure_ascii=False).encode())
         return 0
-    _check_same(folder, plan)
+    check_same_run(folder / PLAN, plan)
     for draft in [*folder.glob(".*.part"), *folder.glob(f"{AT_WORK}/.*.part")]:  # what an earlier run left unfinished
         shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
     return sum(1 for _ in records(folder))
-
-
-def _check_same(folder: Path, plan: Mapping[str, object]) -> None:
-    begun = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    wanted = json.loads(json.dumps(plan))
-    if others := [name for name in {**begun, **wanted} if begun.get(name) != wanted.get(name)]:
-        told = "; ".join(
-            f"{name} was {_short(begun.get(name))} and is now {_short(wanted.get(name))}" for name in others
-        )
-        raise UniRewardError(
-            f"the run in {str(folder)!r} was begun with other settings: {told}. Go on with those, or choose another "
-            "folder"
-        )
 
 
 def write_shard(
@@ -85,7 +75,7 @@ def write_shard(
         raise UniRewardError(
             f"shard {name} of {str(folder)!r} is there already: is another run at work there?"
         ) from error
-    _sync(shards)
+    sync(shards)
 
 
 def _write_rows(file: Path, rows: Sequence[Mapping[str, Any]], columns: pa.Schema, at_once: int) -> None:
@@ -95,18 +85,7 @@ def _write_rows(file: Path, rows: Sequence[Mapping[str, Any]], columns: pa.Schem
     with ParquetWriter(file, columns) as writer:
         for start in range(0, len(rows), at_once):
             writer.write_table(pa.Table.from_pylist(rows[start : start + at_once], schema=columns))
-    _sync(file)
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file that is there as a whole or not at all, whenever the machine stops."""
-    growing = file.with_name(f".{file.name}.part")
-    with growing.open("wb") as draft:
-        draft.write(content)
-        draft.flush()
-        os.fsync(draft.fileno())
-    growing.replace(file)
-    _sync(file.parent)
+    sync(file)
 
 
 def records(folder: Path) -> Iterator[Record]:
@@ -143,26 +122,10 @@ def close_run(folder: Path) -> str:
     name = f"pairs-{digest.hexdigest()[:12]}"
     if (folder / AT_WORK).exists():
         (folder / AT_WORK).rename(folder / name)
-        _sync(folder)
+        sync(folder)
     return f"{name}/*/{PAIRS}"
 
 
 def _shards(folder: Path) -> list[Path]:
     """The folders of the finished shards, in order."""
     return sorted(shard for shards in (AT_WORK, "pairs-*") for shard in folder.glob(f"{shards}/[0-9]*"))
-
-
-def _sync(path: Path) -> None:
-    """Have a file's contents, or the names in a folder, on the disk before anything else is done."""
-    if os.name == "nt" and path.is_dir():
-        return  # folders cannot be opened there
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -146,13 +146,14 @@ class Sifted:
 
 
 def way_for(judge: Judge, drawn: Drawn) -> Way:
-    """The first of `WAYS` that the judge can do; raises `UnsupportedCase` where it cannot judge such candidates.
+    """The first of `WAYS` that the judge can do with so many candidates; an odd one out has no neighbour.
 
-    A model says so by itself. A plain callable is asked about the first candidates to find out.
+    Raises `UnsupportedCase` where the judge cannot judge such candidates. A model says so by itself. A plain callable
+    is asked about the first candidates to find out.
     """
     able = {arity for arity in (1, 2) if _judges(judge, drawn.case(*range(arity)))}
     for way, needed in WAYS.items():
-        if able.issuperset(needed):
+        if able.issuperset(needed) and not (way == "neighbours" and len(drawn.samples) % 2):
             return way
     raise UnsupportedCase(f"the judge judges no {drawn.case(0).task}, neither one at a time nor two")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from diffusers_ext.families import adapter_for
 from diffusers_ext.families.adapter import Adapter
 from diffusers_ext.load_pipeline import check_call, open_pipeline, source_of
-from unireward_plugins.errors import BackendError, UniRewardError, needs_extra
+from unireward_plugins.errors import BackendError, UniRewardError, did_you_mean, needs_extra
 
 if TYPE_CHECKING:
     from diffusers_ext.dpo_config import DPOConfig
@@ -23,6 +25,10 @@ UNTRAINED = ("text_encoder", "safety_checker", "image_encoder")
 """How the names of components begin that training does without once prompts are embedded."""
 DENOISERS = ("transformer", "transformer_2")
 """Of these a pipeline may have both, and one is trained at a time."""
+LAYERS = (nn.Linear, nn.Embedding, nn.modules.conv._ConvNd)
+"""What a LoRA can be put on."""
+LAYERS_NAMED = 12
+"""So many ends of layers' names are told where one is looked for that is not there."""
 UNSAID_RESOLUTION = 512
 """Pixels of a side where a pipeline's files do not say; Flux, Wan and others take any size."""
 
@@ -46,7 +52,7 @@ def own_resolution(folder: Path) -> int | tuple[int, int]:
     The denoiser's sample size in latents times the pixels to each, by the rule of diffusers' pipelines (a halving
     between every two blocks of the VAE); `UNSAID_RESOLUTION` where the files do not say.
     """
-    there = _components(folder)
+    there = stored_components(folder)
     denoiser = next((_settings(folder / name) for name in ("unet", *DENOISERS) if name in there), {})
     sides = [denoiser.get("sample_height"), denoiser.get("sample_width")]
     size = sides if all(sides) else denoiser.get("sample_size")
@@ -70,11 +76,17 @@ def check_stored_call(folder: Path, call: Mapping[str, Any]) -> None:
 def load_adapter(folder: Path, denoiser: str | None, dtype: torch.dtype, *, whole: bool, encoders: bool) -> Adapter:
     """The adapter of a pipeline on the CPU: the VAE in float32, the denoiser too where the `whole` of it is trained.
 
-    Without `encoders`, text encoders are not loaded.
+    Without `encoders`, text encoders are not loaded. Raises `UniRewardError` where the folder has no such denoiser.
     """
-    there = _components(folder)
+    there = stored_components(folder)
+    if denoiser is not None and denoiser not in there:
+        near = did_you_mean(denoiser, there)
+        raise UniRewardError(
+            f"the pipeline in {str(folder)!r} has no {denoiser!r} to train.{near} Its components are {', '.join(there)}"
+        )
     left = [name for name in there if name.startswith(UNTRAINED) and not (encoders and name.startswith("text_encoder"))]
-    left += [name for name in DENOISERS if name in there and name != (denoiser or "transformer")]
+    chosen = denoiser or "transformer"
+    left += [name for name in DENOISERS if chosen in DENOISERS and name in there and name != chosen]
     dtypes = {"default": dtype, "vae": torch.float32}
     if whole:
         dtypes |= dict.fromkeys(("unet", *DENOISERS), torch.float32)
@@ -101,11 +113,6 @@ def add_lora(adapter: Adapter, config: DPOConfig) -> Any:
     with needs_extra("training a LoRA", "diffusers"):
         from diffusers.training_utils import cast_training_params
         from peft import LoraConfig
-    if not adapter.lora_targets:
-        kind = type(adapter.pipeline).__name__
-        raise UniRewardError(
-            f"{kind} takes no LoRA in diffusers: train the whole {adapter.denoiser_name}, lora_rank: 0"
-        )
     lora = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha or config.lora_rank,
@@ -118,6 +125,27 @@ def add_lora(adapter: Adapter, config: DPOConfig) -> Any:
         denoiser.add_adapter(lora)
     cast_training_params(denoiser, dtype=torch.float32)
     return lora
+
+
+def check_lora(adapter: Adapter, targets: Sequence[str] = ()) -> None:
+    """Raise `UniRewardError` where the family takes no LoRA, or a target is the end of no layer's name.
+
+    peft fails where no target is found, and passes over one that is not found beside others that are.
+    """
+    if not adapter.lora_targets:
+        kind = type(adapter.pipeline).__name__
+        raise UniRewardError(
+            f"{kind} takes no LoRA in diffusers: train the whole {adapter.denoiser_name}, lora_rank: 0"
+        )
+    layers = [name for name, module in adapter.denoiser.named_modules() if isinstance(module, LAYERS)]
+    if unknown := [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in layers)]:
+        there = Counter(re.sub(r"^.*\.(?=[^.]*[^.\d])", "", name) for name in layers)
+        near = did_you_mean(unknown[0], there)
+        listed = ", ".join(name for name, _ in there.most_common(LAYERS_NAMED))
+        raise UniRewardError(
+            f"lora_targets: no layer of the {adapter.denoiser_name} has a name that ends in "
+            f"{' or '.join(map(repr, unknown))}.{near} The most frequent ends are {listed}"
+        )
 
 
 def switch_lora(denoiser: nn.Module, *, on: bool) -> None:
@@ -175,6 +203,11 @@ def _opened(folder: Path, dtype: torch.dtype | Mapping[str, torch.dtype], **comp
     """The pipeline in a folder; what was saved as missing (the T5 of SD 3) stays so, as diffusers wants to be told."""
     missing = [name for name, kind in _components(folder).items() if kind == [None, None]]
     return open_pipeline(folder, dtype, **{**dict.fromkeys(missing), **components})
+
+
+def stored_components(folder: Path) -> list[str]:
+    """The names of the components that the pipeline in a folder has, those that were saved as missing left out."""
+    return [name for name, kind in _components(folder).items() if kind != [None, None]]
 
 
 def _settings(component: Path) -> dict[str, Any]:

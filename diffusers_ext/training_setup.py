@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,14 +19,17 @@ from diffusers_ext.noise import Diffusion, sdxl_turbo
 from diffusers_ext.preferences import Preferences
 from diffusers_ext.stabilisers import gap_weights
 from diffusers_ext.training_sharded import check_launch, prepare_fsdp
+from unireward_plugins.backends.fingerprint import folder_hash
 from unireward_plugins.errors import MissingExtra, UniRewardError, needs_extra
 
 FREE = frozenset(
     {"pairs", "output", "split", "cache", "checkpoint_every", "trackers", "evaluate_every", "compile"}
-    | {"gradient_checkpointing", "batch_size", "accumulation"}
+    | {"gradient_checkpointing", "accumulation"}
 )
-"""Settings that a run may be continued with others of: they do not change its course. Of batch size, accumulation and
-processes the product counts, and of the pairs their content."""
+"""Settings that a run may be continued with others of: they do not change its course. Of accumulation and processes the
+product counts, and of the pairs their content; the batch size decides which pairs come together, and when."""
+TAKING_PART = ("unet", "transformer", "vae", "text_encoder")
+"""How the names of the components begin whose weights decide a run's course."""
 
 LOOKED_AT = 16
 """How many pairs at most, spread evenly over all, have their size looked at before a training."""
@@ -68,18 +72,30 @@ def accelerator_for(config: DPOConfig) -> Any:
     return accelerator
 
 
-def check_same_run(config: DPOConfig, file: Path, accelerator: Any, *, pairs_a_step: int, pairs: str) -> None:
-    """Note in a file what decides the course of a run, or make sure that it is what is noted there.
+def check_same_run(config: DPOConfig, folder: Path, accelerator: Any, *, pairs_a_step: int, pairs: str) -> None:
+    """Note in the output folder what decides the course of a run, or make sure that it is what is noted there.
 
-    `pairs` is their digest. Raises `UniRewardError` where the run was begun otherwise.
+    `folder` is the pipeline's, and `pairs` their digest. Raises `UniRewardError` where the run was begun otherwise and
+    has left weights; where it has not, nothing would be gone on with or lost, and this is a new run.
     """
     settings = {name: value for name, value in config.as_dict().items() if name not in FREE}
     if config.schedule == "constant":
         settings.pop("steps")
+    output = Path(config.output)
     if accelerator.is_main_process:
-        run = {**settings, "pairs_a_step": pairs_a_step, "pairs_digest": pairs}
-        checkpoints.check_same_run(file, run, options=settings)
+        checkpoints.clean_up(output)
+        if not checkpoints.has_result(output):
+            (output / "run.json").unlink(missing_ok=True)
+        run = {**settings, "pairs_a_step": pairs_a_step, "pairs_digest": pairs, "weights": weights_hash(folder)}
+        checkpoints.check_same_run(output / "run.json", run, options=settings)
     accelerator.wait_for_everyone()
+
+
+def weights_hash(folder: Path) -> str:
+    """A hash of the weights that the pipeline in a folder is trained from; large files are read the first time."""
+    parts = [name for name in sorted(training_pipeline.stored_components(folder)) if name.startswith(TAKING_PART)]
+    listed = "\n".join(f"{name} {folder_hash(folder / name)}" for name in parts)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def cautions(config: DPOConfig, preferences: Preferences, *, pairs_a_step: int) -> Iterator[str]:
@@ -142,6 +158,8 @@ def adapter_with_cache(
     adapter = training_pipeline.load_adapter(
         folder, config.denoiser, weight_dtype(accelerator), whole=not config.lora_rank, encoders=not is_cached
     )
+    if config.lora_rank:
+        training_pipeline.check_lora(adapter, config.lora_targets)
     if config.noise_levels == "turbo":
         if not isinstance(adapter.process, Diffusion):
             raise UniRewardError("noise_levels: turbo is for SDXL-Turbo; this pipeline is trained with flow matching")

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from diffusers_ext.shards import write_whole
+from diffusers_ext.load_pipeline import name_of
 from diffusers_ext.sheet import Scored, sheet
+from diffusers_ext.whole_files import write_whole
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
-from unireward_plugins.judges import ask, both_orders
+from unireward_plugins.judges import ask, both_orders, in_one_order
 from unireward_plugins.media import Media
 from unireward_plugins.types import Case, Judge, Verdict
 
@@ -123,6 +124,27 @@ class ValidationRewards:
         self._write()
         return done
 
+    def resume(self, step: int, prompts: Sequence[str], outputs: Sequence[Any]) -> None:
+        """Go on with what the report in the folder says of validations up to a step.
+
+        `prompts` and `outputs` are those of the first, the reference. Raises `UniRewardError` where that was made for
+        other prompts or by another judge, and `FileNotFoundError` where there is no report.
+        """
+        assert self.report is not None, "only what has a folder is resumed"
+        told = json.loads(self.report.read_text(encoding="utf-8"))
+        history = [_validation(one) for one in told["validations"] if one["step"] <= step]
+        differ = "other prompts" if history[0].prompts != tuple(prompts) else ""
+        if told["judge"] != judge_name(self.judge):
+            differ = f"another judge, {told['judge']}"
+        if differ:
+            raise UniRewardError(
+                f"the validations in {str(self.report)!r} had {differ}: none to come can be compared with them. Give "
+                "the same, or choose another output folder"
+            )
+        met = zip(map(Media.of, outputs), history[0].scores, strict=True)
+        self._reference = dict(zip(_numbered(prompts), met, strict=True))
+        self.history = history
+
     def failed(self, step: int | None, error: Exception, *, label: str = "validation") -> None:
         """Note a validation that has no score because `score` raised an error."""
         self.failures.append({"step": step, "label": label, "error": f"{type(error).__name__}: {error}"})
@@ -161,7 +183,7 @@ class ValidationRewards:
             return
         best = self.best
         report = {
-            "judge": getattr(self.judge, "name", repr(self.judge)),
+            "judge": judge_name(self.judge),
             "best": None if best is None else _told(best),
             "reference_step": self.history[0].step if self.history else None,
             "validations": [{**_told(one), **asdict(one)} for one in self.history],
@@ -169,6 +191,15 @@ class ValidationRewards:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.report, json.dumps(report, indent=2, ensure_ascii=False).encode())
+
+
+def judge_name(judge: Judge | str) -> str:
+    """What a judge is called: its name, or that of a callable of one's own, with its module."""
+    if isinstance(judge, str):
+        return judge
+    named = in_one_order(judge)
+    name: str = getattr(named, "name", None) or name_of(named)
+    return name
 
 
 def _graded(judge: Judge, cases: Sequence[Case]) -> Sequence[Verdict | None]:
@@ -217,6 +248,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _told(validation: Validation) -> dict[str, Any]:
     return {"step": validation.step, "reward": validation.reward, "win_rate": validation.win_rate}
+
+
+def _validation(told: Mapping[str, Any]) -> Validation:
+    """A validation as the report holds it."""
+    prompts, scores, shares = (tuple(told[name]) for name in ("prompts", "scores", "shares"))
+    return Validation(told["step"], told["label"], prompts, scores, shares, told["unread"])
 
 
 def _channels_first(picture: Any) -> Any:

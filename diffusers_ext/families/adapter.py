@@ -40,6 +40,8 @@ class Adapter(ABC):
     encoder_names: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2", "text_encoder_3")
     """The components that only `conditions` uses, where the pipeline has them."""
     is_video: ClassVar[bool] = False
+    packed_side: ClassVar[int] = 1
+    """Latents in squares of this side become channels before the denoiser cuts what it is given into patches."""
     lora_targets: ClassVar[tuple[str, ...]] = ATTENTION
     """Where a LoRA goes unless the user says otherwise: the ends of module names; none where it cannot be loaded."""
 
@@ -64,6 +66,18 @@ class Adapter(ABC):
     @denoiser.setter
     def denoiser(self, module: nn.Module) -> None:
         setattr(self.pipeline, self.denoiser_name, module)
+
+    @property
+    def pixel_step(self) -> int:
+        """Heights and widths of pictures and clips are multiples of this: the side of a token of the denoiser."""
+        patch = self.settings.get("patch_size") or 1  # a UNet has none, some give frames, rows and columns
+        return self._pixels_a_latent * self.packed_side * (patch if isinstance(patch, int) else patch[-1])
+
+    @property
+    def _pixels_a_latent(self) -> int:
+        """How many pixels of a row or a column make one latent."""
+        side: int = self.pipeline.vae_scale_factor
+        return side
 
     @property
     def encoders(self) -> dict[str, nn.Module]:
@@ -153,6 +167,11 @@ class VideoAdapter(Adapter):
     """A family whose VAE takes clips, `(batch, channels, frames, height, width)`."""
 
     is_video = True
+
+    @property
+    def _pixels_a_latent(self) -> int:
+        side: int = self.pipeline.vae_scale_factor_spatial
+        return side
 
     def latents(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """As `Adapter.latents` says."""

@@ -20,6 +20,7 @@ class Flux(Adapter):
     """
 
     lora_targets = JOINT_ATTENTION
+    packed_side = 2
 
     guidance = 3.5
     """The guidance that a guidance-distilled model (FLUX.1-dev) is told: the default of its pipeline and of the script

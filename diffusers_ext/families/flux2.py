@@ -21,6 +21,7 @@ class Flux2Klein(Adapter):
     """
 
     lora_targets = (*ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "to_qkv_mlp_proj")
+    packed_side = 2
 
     def __init__(self, pipeline: Any, denoiser: str | None = None) -> None:
         super().__init__(pipeline, denoiser)

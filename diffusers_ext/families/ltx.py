@@ -84,6 +84,11 @@ class LTX(VideoAdapter):
         return vae.latents_mean.to(like).reshape(1, -1, 1, 1, 1), vae.latents_std.to(like).reshape(1, -1, 1, 1, 1)
 
     @property
+    def _pixels_a_latent(self) -> int:
+        side: int = self.pipeline.vae_spatial_compression_ratio
+        return side
+
+    @property
     def _patch(self) -> tuple[int, int]:
         """How many latent frames, and how many of a row or a column, make a token."""
         return self.pipeline.transformer_temporal_patch_size, self.pipeline.transformer_spatial_patch_size

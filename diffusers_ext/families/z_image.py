@@ -20,6 +20,8 @@ class ZImage(Adapter):
     Levels uniform behind the scheduler's own shift, as diffusers' examples/dreambooth/train_dreambooth_lora_z_image.py.
     """
 
+    packed_side = 2
+
     tokens = 512
     """The longest prompt, in tokens: the default of the pipeline."""
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from PIL import Image
 from diffusers_ext import build_pairs as module
 from diffusers_ext.build_pairs import build_pairs
 from diffusers_ext.load_pipeline import fingerprint
+from diffusers_ext.preferences import read_preferences
 from diffusers_ext.sample import samples
 from tests.diffusers_ext.painter import bright, brightness, paint, shade
 from tests.diffusers_ext.tiny_pairs import PROMPTS, graded, records, shade_of
 from tests.diffusers_ext.tiny_pipelines import CLIP, PICTURE, clip_pipeline, picture_pipeline
 from unireward_plugins.errors import BackendError, UniRewardError
-from unireward_plugins.judges import both_orders
+from unireward_plugins.judges import ModelJudge, both_orders
 from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.types import Case, Verdict
@@ -111,7 +113,8 @@ def test_the_embedded_judge_is_asked_in_its_own_words(tmp_path: Path) -> None:
     def painter(prompt: str, *, generator: Any, output_type: str) -> Any:
         return ([drawn[generator.initial_seed() % 4]],)
 
-    build_pairs(painter, ["a red circle", "a green circle"], judge="shapes", folder=tmp_path, candidates=4)
+    prompts = ["a red circle", "a green circle"]
+    build_pairs(painter, prompts, judge="shapes", folder=tmp_path, candidates=4)
     judge = both_orders(load_judge("shapes"))
     pictures = [Media.of(picture) for picture in drawn]
     for one in records(tmp_path):
@@ -127,6 +130,11 @@ def test_the_embedded_judge_is_asked_in_its_own_words(tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan["judge"]["name"] == "shapes"
     assert plan["judge"]["revision"].startswith("sha256:")
+    asked = load_judge("shapes")
+    assert isinstance(asked, ModelJudge)
+    reworded = {key: replace(rubric, template=f"{rubric.template} Hm?") for key, rubric in asked.rubrics.items()}
+    with pytest.raises(UniRewardError, match=r"other settings: rubrics was \[{'name': 'shapes\.image_gen\.point'"):
+        build_pairs(painter, prompts, judge=replace(asked, rubrics=reworded), folder=tmp_path, candidates=4)
 
 
 # --- going on, and refusing to ---------------------------------------------------------------------------------------
@@ -154,6 +162,8 @@ def test_a_run_that_was_interrupted_goes_on_and_asks_nothing_twice(
     with pytest.raises(BackendError, match="the server is gone"):
         run()
     assert [record["number"] for record in records(tmp_path / "p")] == [0, 1, 2, 3]
+    with pytest.raises(UniRewardError, match=r"makes the pairs in '.*p' is not finished: give the command"):
+        read_preferences(tmp_path / "p")
     assert not (tmp_path / "p" / "README.md").exists()
     painted += [""] * 20
     first = len(painted)
@@ -163,18 +173,22 @@ def test_a_run_that_was_interrupted_goes_on_and_asks_nothing_twice(
     before = {path: path.read_bytes() for path in (tmp_path / "p").rglob("*") if path.is_file()}
     assert run().pairs == 7, "a run that is done says so again"
     assert before == {path: path.read_bytes() for path in (tmp_path / "p").rglob("*") if path.is_file()}
+    assert len(read_preferences(tmp_path / "p")) == 7
+    (tmp_path / "p" / "README.md").unlink()
+    with pytest.raises(UniRewardError, match="is not finished"):
+        read_preferences(tmp_path / "p")
 
 
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"candidates": 4}, "candidates was 2 and is now 4"),
-        ({"seed": 1}, "seed was 0 and is now 1"),
-        ({"call": {"side": 8}}, r'call was {} and is now {"side": 8}'),
-        ({"way": "grades"}, 'way was null and is now "grades"'),
-        ({"prompts": ["another"]}, "prompts was .* and is now"),
-        ({"judge": graded(shade_of)}, "judge was .*bright.* and is now .*graded"),
-        ({"pipeline": repaint}, "pipeline was .*paint.* and is now .*repaint"),
+        ({"candidates": 4}, "candidates was 2 and is 4"),
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"call": {"side": 8}}, r"call was {} and is {'side': 8}"),
+        ({"way": "grades"}, "way was None and is 'grades'"),
+        ({"prompts": ["another"]}, "prompts was .* and is "),
+        ({"judge": graded(shade_of)}, "judge was .*bright.* and is .*graded"),
+        ({"pipeline": repaint}, "pipeline was .*paint.* and is .*repaint"),
     ],
 )
 def test_a_run_with_other_settings_is_refused_and_nothing_is_touched(
@@ -189,7 +203,7 @@ def test_a_run_with_other_settings_is_refused_and_nothing_is_touched(
     }
     build_pairs(**settings)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(UniRewardError, match=f"begun with other settings: {complaint}"):
+    with pytest.raises(UniRewardError, match=f"holds a run with other settings: {complaint}"):
         build_pairs(**settings | changed)
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -200,7 +214,7 @@ def test_other_weights_are_another_pipeline(tmp_path: Path) -> None:
     build_pairs(trained, ["a"], **settings)
     with torch.no_grad():
         next(trained.unet.parameters()).add_(1e-3)
-    with pytest.raises(UniRewardError, match=r"pipeline was .* and is now"):
+    with pytest.raises(UniRewardError, match=r"pipeline was .* and is {"):
         build_pairs(trained, ["a"], **settings)
 
 

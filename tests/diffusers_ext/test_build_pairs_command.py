@@ -55,7 +55,7 @@ def test_the_command_does_the_same(
     assert main([*command]) == 0
     assert "pairs\t2" in capsys.readouterr().out
     assert main([*command, "--seed", "1"]) == 2
-    assert "begun with other settings: seed was 0 and is now 1" in capsys.readouterr().err
+    assert "holds a run with other settings: seed was 0 and is 1" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("brightness_judge")

@@ -92,6 +92,14 @@ def test_a_judge_that_only_grades_does(tmp_path: Path) -> None:
     assert (shades[one["chosen"]], shades[one["rejected"]]) == (max(shades), min(shades))
 
 
+def test_an_odd_candidate_without_a_neighbour_is_compared_all_the_same(tmp_path: Path) -> None:
+    build_pairs(paint, ["a"], judge=bright, folder=tmp_path, candidates=5)
+    (one,) = records(tmp_path)
+    shades = [shade(seed) for seed in range(5)]
+    assert (one["way"], len(one["games"])) == ("tournament", 10)
+    assert (shades[one["chosen"]], shades[one["rejected"]]) == (max(shades), min(shades))
+
+
 def test_a_judge_that_always_says_first_gives_no_pair(tmp_path: Path) -> None:
     def first(cases: Sequence[Case]) -> list[Verdict]:
         return [Verdict((1.0, 0.0)) if len(case.candidates) == 2 else Verdict((0.5,)) for case in cases]
@@ -104,7 +112,7 @@ def test_a_judge_that_always_says_first_gives_no_pair(tmp_path: Path) -> None:
         with pytest.raises(UniRewardError, match=r"holds no pair: none of its prompts gave one. .*dropped.jsonl says"):
             read_preferences(tmp_path / way)
     (tmp_path / "tournament" / "dropped.jsonl").unlink()
-    with pytest.raises(UniRewardError, match="holds no pair yet: the run that makes it is not finished"):
+    with pytest.raises(UniRewardError, match="is not finished: give the command that began it"):
         read_preferences(tmp_path / "tournament")
 
 

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 
 from diffusers_ext import training_pipeline
 from diffusers_ext.dpo_config import DPOConfig, config_from, descriptions, read_settings
+from diffusers_ext.families import adapter_for
 from diffusers_ext.losses import LOSSES
 from diffusers_ext.memory import memory_need
 from diffusers_ext.train_dpo import command, config_of
+from tests.diffusers_ext.tiny_pipelines import picture_pipeline
 from tests.diffusers_ext.tiny_trainer import ROOT, TRAINING, Make
 from unireward_plugins.errors import UniRewardError
 
@@ -69,6 +72,13 @@ def test_yaml_command_line_and_python_give_the_same(tmp_path: Path) -> None:
         ({"trackers": 1}, r"trackers must be a list of texts, as in \[one, two\], got 1$"),
         ({"call": "fast"}, r"call must be values by name, as in \{name: 4\}, got 'fast'$"),
         ({"caption_dropout": 2}, r"caption_dropout must be from 0 to 1, got 2.0"),
+        ({"beta": -500}, r"beta must be from 1e-12 to 1e\+12, got -500.0"),
+        ({"lora_alpha": 0}, r"lora_alpha must be from 1e-12 to 1e\+12, got 0.0"),
+        ({"auto_beta": 0.5}, r"auto_beta must be from 1e-06 to 0.499999, got 0.5"),
+        ({"frames": 0}, r"frames must be from 1 to 1e\+06, got 0"),
+        ({"frames": -1}, r"frames must be from 1 to 1e\+06, got -1"),
+        ({"resolution": 0}, r"resolution must be from 8 to 1e\+06, got 0"),
+        ({"resolution": [512, -8]}, r"resolution must be from 8 to 1e\+06, got \(512, -8\)"),
         ({"evaluate_every": 1}, r"evaluate_every needs prompts"),
         ({"loss_options": {"eta": 1}}, r"loss 'diffusion_dpo' has no option 'eta'; it has none"),
         ({"loss": "mapo", "auto_beta": 0.2}, r"auto_beta goes by the margin over a reference"),
@@ -141,6 +151,26 @@ def test_a_pipeline_says_what_it_was_made_for(
     index = {"_class_name": "AnyPipeline", part: ["diffusers", "A"], "vae": ["diffusers", "B"]}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     assert training_pipeline.own_resolution(tmp_path) == resolution
+
+
+def test_a_denoiser_that_is_not_there_is_named_with_what_is(data: Path) -> None:
+    for name, complaint in (
+        ("transformer_2", r"no 'transformer_2' to train. Did you mean 'transformer'\? Its components are .*"),
+        ("vae", r"has no 'vae' to train; it has transformer$"),
+    ):
+        with pytest.raises(UniRewardError, match=complaint):
+            training_pipeline.load_adapter(data / "wan", name, torch.float32, whole=False, encoders=False)
+
+
+def test_every_target_of_a_lora_is_the_end_of_a_layers_name() -> None:
+    adapter = adapter_for(picture_pipeline())
+    training_pipeline.check_lora(adapter, ("to_q", "attn2.to_out.0", "conv1"))
+    for targets, complaint in (
+        (("to_q", "to_w"), r"ends in 'to_w'. Did you mean .* The most frequent ends are .*to_out\.0"),
+        (("attn1", "o_q"), r"ends in 'attn1' or 'o_q'"),  # of a block, and of half a name
+    ):
+        with pytest.raises(UniRewardError, match=complaint):
+            training_pipeline.check_lora(adapter, targets)
 
 
 def test_memory_is_counted() -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from diffusers_ext import checkpoints
 from diffusers_ext.dpo import DPOTrainer
@@ -62,19 +64,78 @@ def test_a_checkpoint_that_was_cut_off_is_none(make: Make) -> None:
     assert make(steps=2, checkpoint_every=1).resume() == 1
 
 
-def test_a_run_does_not_go_on_under_other_settings(make: Make) -> None:
-    make(beta=5000)
+def test_a_run_does_not_go_on_under_other_settings(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make(steps=1, beta=5000, mixed_precision=None)
+    trainer.train()
+    assert checkpoints.checkpoints(trainer.output / "checkpoints")
     with pytest.raises(UniRewardError, match=r"other settings: beta was 5000.0 and is 500.0. Choose another output"):
         make(beta=500)
     with pytest.raises(UniRewardError, match=r"pairs_a_step was 2 and is 4. Choose another output folder$"):
         make(beta=5000, batch_size=4)
-    make(beta=5000, batch_size=1, accumulation=2, steps=9)
-
-
-def test_pairs_that_have_changed_are_told_in_words(make: Make) -> None:
-    make(steps=1)
+    with pytest.raises(UniRewardError, match=r"batch_size was 2 and is 1.* go on as it was begun: --batch_size 2$"):
+        make(beta=5000, batch_size=1, accumulation=2)
     with pytest.raises(UniRewardError, match=r"other settings: the pairs have changed. Choose another output folder$"):
-        make(steps=1, pairs=pairs_of(6))
+        make(beta=5000, pairs=pairs_of(6))
+    with monkeypatch.context() as launch:
+        launch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+        with pytest.raises(UniRewardError, match=r"mixed_precision was 'no' and is 'bf16'"):
+            make(beta=5000, mixed_precision=None)
+    make(beta=5000, steps=9)
+
+
+def test_a_run_does_not_go_on_from_other_weights(make: Make, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "sd", tmp_path / "sd")
+    make(steps=1, pipeline=str(tmp_path / "sd")).train()
+    (weights,) = (tmp_path / "sd" / "unet").glob("*.safetensors")
+    save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
+    with pytest.raises(UniRewardError, match=r"other settings: the weights of the pipeline have changed. Choose"):
+        make(steps=2, pipeline=str(tmp_path / "sd"))
+
+
+@pytest.mark.parametrize("stop", range(1, 7))
+def test_a_kill_while_a_folder_takes_the_place_of_another_leaves_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """Killed before the first step that touches the disk, before the second, and so on; the last comes too late."""
+    draft, target = tmp_path / ".best.part", tmp_path / "best"
+    for folder, text in ((draft, "new"), (target, "old")):
+        folder.mkdir()
+        (folder / "a").write_text(text)
+        (folder / "b").write_text(text)
+    left = iter(range(1, stop))
+    with monkeypatch.context() as patch:
+        for owner, name in ((os, "rename"), (os, "unlink"), (os, "rmdir")):
+            patch.setattr(owner, name, _killed_when_empty(left, getattr(owner, name)))
+        with suppress(KeyboardInterrupt):
+            checkpoints.replace_folder(draft, target)
+    checkpoints.clean_up(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+    assert {(target / name).read_text() for name in ("a", "b")} in ({"old"}, {"new"})
+
+
+def _killed_when_empty(left: Iterator[int], original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    return call
+
+
+def test_a_checkpoint_that_was_not_wholly_deleted_does_not_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(folder: Path, *, ignore_errors: bool = False) -> None:
+        if Path(folder).is_dir() and not ignore_errors:
+            next(path for path in Path(folder).rglob("*") if path.is_file()).unlink()
+            raise KeyboardInterrupt
+
+    trainer = make(steps=3, checkpoint_every=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+    make(steps=3, checkpoint_every=1)
+    left = sorted(path.name for path in (trainer.output / "checkpoints").iterdir())
+    assert left == ["step-00000002", "step-00000003"]
 
 
 def test_a_run_that_has_more_steps_behind_it_is_not_passed_off_as_a_shorter_one(make: Make) -> None:

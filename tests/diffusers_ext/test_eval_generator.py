@@ -442,7 +442,7 @@ def test_the_same_folder_takes_another_judge_and_draws_nothing_again(tmp_path: P
     assert len(run(bright).judges) == 1
     assert {judge["name"].rpartition(".")[2] for judge in run(only_grades).judges} == {"bright", "only_grades"}
     assert count == 3
-    with pytest.raises(UniRewardError, match="other settings: seed was 0 and is now 1"):
+    with pytest.raises(UniRewardError, match="other settings: seed was 0 and is 1"):
         eval_generator(counted, PROMPTS, judges=[bright], folder=tmp_path / "m", seed=1)
 
 

@@ -69,10 +69,11 @@ def adapted(name: str, pipeline: Any, denoiser: str | None = None) -> Adapter:
     return adapter
 
 
-def pixels_of(name: str, batch: int = 1) -> Tensor:
+def pixels_of(name: str, batch: int = 1, *, side: int | None = None) -> Tensor:
     """Noise, in the shape of the family's pictures or clips."""
     tiny = TINY[name]
-    shape = (batch, *([tiny.frames] if tiny.frames else []), 3, tiny.side, tiny.side)
+    side = side or tiny.side
+    shape = (batch, *([tiny.frames] if tiny.frames else []), 3, side, side)
     return torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -128,6 +129,16 @@ def test_conditions_of_several_prompts_are_those_of_each_alone(name: str, load: 
         for key, value in alone.items():
             torch.testing.assert_close(value[0], together[key][row], atol=1e-5, rtol=1e-4)
     assert not any(value.requires_grad for value in together.values())
+
+
+@each_family
+def test_an_odd_number_of_pixel_steps_comes_out_as_whole_tokens(name: str, load: Load) -> None:
+    adapter = adapted(name, load(name))
+    side = (1 if name == "cogvideox-1.5" else 3) * adapter.pixel_step  # which has places up to one token only
+    latents = adapter.latents(pixels_of(name, side=side))
+    with torch.no_grad():
+        assert adapter.predict(latents, torch.tensor([0.5]), adapter.conditions([PROMPT])).shape == latents.shape
+    assert adapter.pixels(latents).shape[-2:] == (side, side)
 
 
 class Calls:

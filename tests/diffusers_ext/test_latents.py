@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL.Image import Image, fromarray
+from safetensors.torch import save_file
 
 from diffusers_ext import latents
 from diffusers_ext.families import adapter_for
 from diffusers_ext.families.adapter import Adapter
-from diffusers_ext.latents import Cache, Plan, bucket_of, fill_cache, pixels_of, plan_cache
+from diffusers_ext.latents import Cache, Plan, bucket_of, check_resolution, fill_cache, pixels_of, plan_cache
 from diffusers_ext.preferences import read_preferences
-from tests.diffusers_ext.tiny_pipelines import picture_pipeline
+from tests.diffusers_ext.tiny_pipelines import clip_pipeline, flux_pipeline, picture_pipeline
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
@@ -131,6 +133,42 @@ def test_a_run_that_was_cut_off_goes_on_and_several_share_the_work(
         assert torch.equal(Cache(plan).latents(index), Cache(whole).latents(index))
 
 
+def test_drafts_of_a_killed_run_are_gone_once_the_cache_is_whole(tmp_path: Path, saved: Path, adapter: Adapter) -> None:
+    plan = planned(tmp_path, saved)
+    plan.folder.mkdir(parents=True)
+    (plan.folder / "prompts-00000.4711.part").write_bytes(b"half of")
+    fill_cache(plan, adapter)
+    Cache(plan)
+    assert sorted(plan.folder.iterdir()) == sorted(plan.shards)
+
+
+def test_a_draft_that_another_run_cleared_up_is_not_missed(
+    tmp_path: Path, saved: Path, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(tmp_path, saved)
+
+    def save_last(tensors: dict[str, torch.Tensor], draft: Path, **more: Any) -> None:
+        """Before this file gets its name another run has written it, too, and cleared up."""
+        save_file(tensors, draft, **more)
+        draft.rename(draft.with_suffix("").with_suffix(".safetensors"))
+
+    monkeypatch.setattr("safetensors.torch.save_file", save_last)
+    fill_cache(plan, adapter)
+    assert Cache(plan).shapes[0] == (4, 48, 48)
+
+
+def test_pixels_must_come_out_as_whole_tokens(tmp_path: Path, saved: Path) -> None:
+    flux, wan = adapter_for(flux_pipeline()), adapter_for(clip_pipeline())
+    check_resolution((32, 36), flux)
+    check_resolution(528, wan)
+    for resolution in (520, (480, 840)):
+        with pytest.raises(UniRewardError, match=r"resolution must be in steps of 16 pixels for this WanPipeline, got"):
+            check_resolution(resolution, wan)
+    with pytest.raises(UniRewardError, match=r"in steps of 4 pixels for this FluxPipeline, got \[32, 34\]"):
+        fill_cache(planned(tmp_path, saved, resolution=(32, 34)), flux)
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_name_follows_all_that_the_content_depends_on(tmp_path: Path, saved: Path) -> None:
     known = planned(tmp_path, saved).folder
     assert planned(tmp_path, saved).folder == known
@@ -143,6 +181,11 @@ def test_the_name_follows_all_that_the_content_depends_on(tmp_path: Path, saved:
         others.append(planned(tmp_path, tmp_path / str(number)).folder)
     assert others.pop() == others[-1]  # the denoiser has no part in it
     assert len({known, *others}) == 5
+    exports = shutil.copytree(saved, tmp_path / "exports")  # as some repositories have them beside the pipeline
+    (exports / "vae_decoder").mkdir()
+    (exports / "vae_decoder" / "model.onnx").touch()
+    (exports / "vae.safetensors").touch()
+    assert planned(tmp_path, exports).folder == known
 
 
 def test_pairs_of_the_wrong_kind_are_named(tmp_path: Path, saved: Path, adapter: Adapter) -> None:

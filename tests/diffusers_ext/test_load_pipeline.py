@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 
 from diffusers_ext.load_pipeline import EMBEDDED, check_call, fingerprint, load_pipeline, origin
 from hub.model_cards import LORA
@@ -59,6 +59,16 @@ def test_a_pipeline_is_loaded_from_its_folder_and_known_by_its_weights(pipeline:
     assert fingerprint(loaded) == fingerprint(pipeline)
     assert load_pipeline(paint) is paint
     assert fingerprint(loaded) != fingerprint(clip_pipeline())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # numpy's, of these schedulers
+def test_schedulers_of_one_kind_of_settings_are_told_apart() -> None:
+    pipeline = picture_pipeline()
+    known = set()
+    for kind in (KDPM2DiscreteScheduler, KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler):
+        pipeline.scheduler = kind()
+        known.add(fingerprint(pipeline))
+    assert len(known) == 2
 
 
 @pytest.mark.parametrize(

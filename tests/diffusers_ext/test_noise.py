@@ -92,6 +92,13 @@ def test_levels_rise_with_the_uniform_numbers_and_reach_both_ends(process: Noise
         assert counts.max() - counts.min() <= 2
 
 
+@pytest.mark.parametrize("process", [Diffusion(DDPM.alphas_cumprod), sdxl_turbo(Diffusion(DDPM.alphas_cumprod))])
+def test_a_number_that_float32_rounds_up_to_1_has_the_last_level(process: Diffusion) -> None:
+    last = torch.tensor([1 - 2**-30])
+    assert last == 1
+    assert process.levels(last).tolist() == [999]
+
+
 def test_the_density_of_levels_is_logit_normal_behind_the_shift() -> None:
     uniform = torch.rand(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     sigma = Flow(shift=3.0).levels(uniform)

@@ -228,9 +228,9 @@ def test_an_alignment_for_a_report_goes_on_from_a_proof(proof) -> None:
 PUBLISH = """
 import json, sys
 from pathlib import Path
-from unireward_plugins.shapes.demo import publish
+from unireward_plugins.shapes.demo import publish_generator, publish_what_was_learned
 
-print(json.dumps(publish(Path(sys.argv[1]), Path(sys.argv[2]), "me")))
+print(json.dumps([*publish_generator("me"), *publish_what_was_learned(Path(sys.argv[1]), Path(sys.argv[2]), "me")]))
 """
 LOAD = """
 import json

@@ -105,6 +105,27 @@ def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
     assert told["failures"] == [{"step": 10, "label": "validation", "error": "BackendError: away"}]
 
 
+def test_a_run_that_was_stopped_goes_on_with_its_report(tmp_path: Path) -> None:
+    before, straight = ValidationRewards(bright, folder=tmp_path), ValidationRewards(bright)
+    for step, share in ((0, 0.4), (10, 0.8), (20, 0.9)):
+        before.score(step, ["a"], [grey(share)])
+        straight.score(step, ["a"], [grey(share)])
+    board = Tracker("mlflow")
+    resumed = ValidationRewards(bright, trackers=[board], folder=tmp_path)
+    resumed.resume(10, ["a"], [grey(0.4)])
+    assert resumed.history == straight.history[:2]
+    later = resumed.score(30, ["a"], [grey(0.5)])
+    assert later == straight.score(30, ["a"], [grey(0.5)])
+    assert board.logged[0][0]["unireward/best_step"] == 10
+    told = json.loads((tmp_path / REPORT).read_text())
+    assert [one["step"] for one in told["validations"]] == [0, 10, 30]
+    assert told["judge"] == "tests.diffusers_ext.test_best.bright"
+    with pytest.raises(UniRewardError, match="had other prompts: none to come can be compared"):
+        ValidationRewards(bright, folder=tmp_path).resume(10, ["b"], [grey(0.4)])
+    with pytest.raises(UniRewardError, match=r"had another judge, tests\.diffusers_ext\.test_best\.bright: none"):
+        ValidationRewards(brighter, folder=tmp_path).resume(10, ["a"], [grey(0.4)])
+
+
 def test_every_kind_of_tracker_gets_what_it_takes() -> None:
     board, bias, plain = Tracker("tensorboard"), Tracker("wandb"), Tracker("mlflow")
     del_images = type("Plain", (), {"name": "mlflow", "log": plain.log})()

@@ -1,6 +1,6 @@
 """Best of n: several samples of one prompt from a diffusers pipeline, and the one that a judge likes best.
 
-result = best_of(pipeline, "a red circle left of a blue square", judge=load_judge("shapes"), candidates=8)
+result = best_of(pipeline, "a red circle left of a blue square", judge="shapes", candidates=8)
 result.best.save("best.png")
 
 With `preview=0.4` all candidates are sampled to 40 % of their steps, and only the most promising to the end.
@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusers_ext.load_pipeline import check_names
 from diffusers_ext.sample import Pipeline, Sample, samples
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.judges import ask, both_orders
+from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.tournament import round_robin, win_rates
 from unireward_plugins.types import Case, Judge, Verdict
@@ -65,7 +68,7 @@ def best_of(
     pipeline: Pipeline,
     prompt: str,
     *,
-    judge: Judge,
+    judge: str | Path | Judge,
     candidates: int = 4,
     seed: int = 0,
     context: Sequence[Media] = (),
@@ -74,8 +77,9 @@ def best_of(
 ) -> BestOf:
     """Draw candidates from seeds `seed`, `seed + 1`, ... and judge them; `call` goes to the pipeline as it is.
 
-    A judge that grades grades each candidate. One that only compares plays a round robin, each pair in both orders. For
-    a pipeline that edits, `context` is the source picture, so that the candidates are judged as edits of it.
+    `judge` is a judge or its name (`load_judge`). One that grades grades each candidate, one that only compares plays a
+    round robin, each pair in both orders. For a pipeline that edits, `context` is the source picture, so that the
+    candidates are judged as edits of it.
 
     With `preview`, a share of the steps, each candidate is first sampled so far and judged by the picture that the
     model predicts there; the best quarter, two at least, is then sampled in full and judged as ever, the
@@ -83,10 +87,13 @@ def best_of(
     all candidates, rounding aside, since those that go on begin anew.
 
     Raises `UniRewardError` where there is no verdict on any candidate, where the pipeline gave no picture or clip, or
-    where `call` sets an argument that is set here; `UnsupportedCase` where the judge can judge neither way.
+    where `call` sets an argument that is set here or that the pipeline does not take; `UnsupportedCase` where the
+    judge can judge neither way.
     """
     if candidates < 1:
         raise UniRewardError(f"there must be at least one candidate, got candidates={candidates}")
+    judge = load_judge(judge)
+    check_names(pipeline, call)
     drawn = _drawn(pipeline, prompt, range(seed, seed + candidates), call, preview)
     scored = _scored(judge, prompt, context, drawn)
     previews: tuple[float | None, ...] = ()

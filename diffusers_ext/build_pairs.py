@@ -29,6 +29,7 @@ from diffusers_ext.sift import Drawn, Sifted, Way, check_way, judge_candidates, 
 from diffusers_ext.whole_files import write_whole
 from hub import schema
 from hub.asked import Known
+from unireward_plugins.errors import BackendError, UniRewardError
 from unireward_plugins.judges import BothOrders, ModelJudge, both_orders
 from unireward_plugins.loading import load_judge
 from unireward_plugins.types import Case, Judge, Task
@@ -176,13 +177,23 @@ def draw(pipeline: Pipeline, plan: Plan, *, start: int, advance: Callable[[int],
                     raise
                 together = together // 2
                 torch.cuda.empty_cache()
-            except Exception:
+            except Exception as error:
                 # Whatever a pipeline says to a list of prompts: what is really wrong it says to one prompt, too.
                 if together == 1:
+                    blame_call(plan.origin["call"], error)
                     raise
                 together = 1
         advance(len(drawn))
         yield Drawn(number, prompt, drawn, together)
+
+
+def blame_call(call: Mapping[str, Any], error: Exception) -> None:
+    """Raise `UniRewardError` where a pipeline failed at its arguments, and nothing else is known to be the cause."""
+    if call and not isinstance(error, UniRewardError | BackendError | ImportError | MemoryError | OSError):
+        given = ", ".join(f"{name}={value!r}" for name, value in call.items())
+        raise UniRewardError(
+            f"the pipeline failed when it was called with {given}: {type(error).__name__}: {error}. Change the call"
+        ) from error
 
 
 def in_shards(drawn: Iterator[Drawn]) -> Iterator[list[Drawn]]:

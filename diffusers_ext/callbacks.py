@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +25,7 @@ from diffusers_ext.best import judged
 from diffusers_ext.families import adapter_for
 from diffusers_ext.noise import Flow, process_of
 from unireward_plugins.errors import UniRewardError
+from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.types import Case, Judge
 
@@ -122,15 +124,18 @@ class KeepBest(CleanPrediction):
 
 
 @contextmanager
-def keep_best(pipeline: Any, prompt: str, *, judge: Judge, at: float = 0.4, keep: int = 1) -> Iterator[KeepBest]:
+def keep_best(
+    pipeline: Any, prompt: str, *, judge: str | Path | Judge, at: float = 0.4, keep: int = 1
+) -> Iterator[KeepBest]:
     """A callback for one call of this pipeline that draws several samples of one prompt in a batch.
 
     After a share `at` of the steps the predictions of the clean pictures or clips are judged, and sampling goes on with
     the best `keep` of the batch; the call gives these. Its attribute `kept` says which they are. With `at=1` nothing is
-    saved, and what is judged is the finished samples: a best of n in one call.
+    saved, and what is judged is the finished samples: a best of n in one call. `judge` is a judge or its name
+    (`load_judge`).
 
     Raises `UniRewardError` for a pipeline that is none of `BATCHED` (use `best_of(..., preview=)`), for shares and
-    numbers out of range, and where no verdict is read.
+    numbers out of range, where no verdict is read, and where the block ends without a call that kept anything.
     """
     if not 0 < at <= 1 or keep < 1:
         raise UniRewardError(f"at least one sample goes on after a share of the steps in 0..1, got {at=} and {keep=}")
@@ -139,8 +144,13 @@ def keep_best(pipeline: Any, prompt: str, *, judge: Judge, at: float = 0.4, keep
             f"{type(pipeline).__name__} cannot drop samples from a batch; those that can are {', '.join(BATCHED)}. "
             "best_of(..., preview=...) stops candidates of any pipeline"
         )
-    with _heard(pipeline.scheduler, KeepBest(pipeline, prompt, judge, at, keep)) as callback:
+    with _heard(pipeline.scheduler, KeepBest(pipeline, prompt, load_judge(judge), at, keep)) as callback:
         yield callback
+        if not callback.kept:
+            raise UniRewardError(
+                "nothing was judged and all samples were kept: the pipeline never called what `keep_best` gives. "
+                "Pass it on, as in `with keep_best(...) as best: pipeline(..., callback_on_step_end=best)`"
+            )
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def as_record(built: Built) -> dict[str, object]:
 def report(built: Built) -> None:
     """How the run ended, for people."""
     rows = [("prompts", f"{built.prompts:,}"), ("pairs", f"{built.pairs:,}")]
-    rows += _reasons("no pair", built.dropped) + _reasons("left out", built.left_out)
+    rows += _reasons("no pair", built.dropped) + _reasons("candidate or comparison left out", built.left_out)
     show_table(Table(("what", "count"), rows, numbers=frozenset({"count"})))
     ties = built.dropped.get("tie", 0)
     if 2 * ties > built.prompts:

@@ -60,7 +60,8 @@ class DPOTrainer:
             raise UniRewardError("there are no pairs: name them in the configuration, or give DPOTrainer(..., pairs=)")
         self.accelerator = accelerator_for(config)
         self.log = RunLog(self.output / "log.jsonl", self.accelerator, steps=config.steps)
-        self.preferences, self.held_out = read_preferences(source, split=config.split).hold_out(config.held_out)
+        every = read_preferences(source, split=config.split)
+        self.preferences, self.held_out = every.hold_out(config.held_out)
         self.evaluation = HeldOut(config, self.accelerator, self.held_out.prompts, judge=judge, say=self.log.say)
         self.pairs_a_step = config.batch_size * config.accumulation * self.accelerator.num_processes
         self.folder = training_pipeline.local_folder(config.pipeline)
@@ -73,7 +74,7 @@ class DPOTrainer:
             self.folder,
             self.accelerator,
             pairs_a_step=self.pairs_a_step,
-            pairs=self.preferences.digest,
+            pairs=every.digest,
         )
         checkpoints.check_steps(self.output, config.steps)
         self._prepare()

@@ -9,6 +9,7 @@ from typing import Any
 from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.load_pipeline import EMBEDDED
 from diffusers_ext.losses import LOSSES
+from hub.cards import counted
 
 SHOWN = ("loss", "accuracy", "margin", "winner_over_reference", "loser_over_reference")
 LINES = 6
@@ -127,7 +128,13 @@ def _evaluation(config: DPOConfig, evaluations: Sequence[Mapping[str, Any]]) -> 
         return "Not measured during training."
     names = ("step", "reward", "win_rate", "unread")
     table = _table(names, [[line[name] for name in names] for line in evaluations])
-    return f"One sample a prompt, always from the same noise, scored by `{_portable(config.judge)}`.\n\n{table}"
+    count = evaluations[-1].get("prompts")  # not there in runs of earlier versions
+    prompts = "The held-out prompts" if count is None else counted(count, "prompt")
+    how = f"{prompts}, one sample of each, always from the same noise, scored by `{_portable(config.judge)}`."
+    best = max((line["step"] for line in evaluations if line["best"]), default=0)
+    # Nothing is kept of the start, and what was just measured is the model that the card is of.
+    where = f" The best is step {best}, in `best/`." if 0 < best < evaluations[-1]["step"] else ""
+    return f"{how}{where}\n\n{table}"
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

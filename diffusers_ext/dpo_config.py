@@ -19,6 +19,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from unireward_plugins.errors import UniRewardError, did_you_mean
 
+LEAST = 1e-12
+"""The least of what is to be above 0."""
 TRACKERS = ("aim", "all", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
 """The trackers of accelerate (its `LOGGER_TYPE_TO_CLASS`), named as their packages are; `all`: those installed."""
 
@@ -173,7 +175,7 @@ class DPOConfig:
             "steps": (1, 1e12),
             **dict.fromkeys(("batch_size", "accumulation", "frames"), (1.0, 1e6)),
             "learning_rate": (0, 1e3),
-            **dict.fromkeys(("beta", "lora_alpha", "max_grad_norm"), (1e-12, 1e12)),
+            **dict.fromkeys(("beta", "lora_alpha", "max_grad_norm"), (LEAST, 1e12)),
             **dict.fromkeys(("winner_weight", "anchor_weight", "warmup_steps", "checkpoint_every"), (0.0, 1e12)),
             **dict.fromkeys(("evaluate_every", "evaluation_count", "weight_decay", "seed"), (0.0, 1e12)),
         }
@@ -181,7 +183,8 @@ class DPOConfig:
             value = getattr(self, name)
             numbers = value if isinstance(value, tuple) else (value,)
             if value is not None and not all(low <= number <= high for number in numbers):
-                raise UniRewardError(f"{name} must be from {low:g} to {high:g}, got {value}")
+                least = "above 0 and at most" if low == LEAST else f"from {low:g} to"
+                raise UniRewardError(f"{name} must be {least} {high:g}, got {value}")
         if self.evaluate_every and not (self.evaluation_prompts or self.held_out):
             raise UniRewardError(
                 "evaluate_every needs prompts: set evaluation_prompts, or hold out a share with held_out"

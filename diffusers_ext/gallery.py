@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from statistics import fmean
 from string import Template
@@ -26,6 +26,8 @@ PAIRS_SHOWN, DROPPED_SHOWN = 60, 60
 """The most pairs that are shown, spread evenly over the run, and the most prompts without one."""
 SIDE, SMALL = 320, 160
 """Pictures are scaled down to this many pixels in width and height; up to `SMALL` they are drawn with sharp pixels."""
+DOT = 10
+"""Dots of scores are so far apart at least: the radii of a coloured and a plain one, so that none hides another."""
 FRAMES, FRAME_MILLISECONDS = 24, 125
 """The most frames of a clip that are shown, and for how long each."""
 WAYS_TOLD: Mapping[str, str] = {
@@ -110,18 +112,34 @@ def replies(record: Record) -> list[tuple[str, str]]:
 
 
 def score_line(record: Record) -> str:
-    """The scores of all candidates on a line from 0 to 1, the chosen and the rejected one last and in colour."""
+    """The scores of all candidates on a line from 0 to 1, the chosen and the rejected one in colour.
+
+    Dots that would hide each other are stacked, these two nearest to the line.
+    """
     roles = {record["chosen"]: "good", record["rejected"]: "bad"}
     scored = [(index, one["score"]) for index, one in enumerate(record["candidates"]) if one["score"] is not None]
+    scored.sort(key=lambda one: one[0] not in roles)
+    heights = stacked([280 * score for _, score in scored])
+    line = 9 + max(heights)
     dots = "".join(
-        f'<circle class="{roles.get(index, "")}" cx="{20 + 280 * score:.1f}" cy="9" r="{6 if index in roles else 4}">'
-        f"<title>candidate {index}: {score:.3f}</title></circle>"
-        for index, score in sorted(scored, key=lambda one: one[0] in roles)
+        f'<circle class="{roles.get(index, "")}" cx="{20 + 280 * score:.1f}" cy="{line - height}" '
+        f'r="{6 if index in roles else 4}"><title>candidate {index}: {score:.3f}</title></circle>'
+        for (index, score), height in zip(scored, heights, strict=True)
     )
     return (
-        '<svg class="scores" viewBox="0 0 320 32" role="img" aria-label="scores of all candidates">'
-        f'<line x1="20" y1="9" x2="300" y2="9"/>{dots}<text x="17" y="30">0</text><text x="297" y="30">1</text></svg>'
+        f'<svg class="scores" viewBox="0 0 320 {line + 23}" role="img" aria-label="scores of all candidates">'
+        f'<line x1="20" y1="{line}" x2="300" y2="{line}"/>{dots}'
+        f'<text x="17" y="{line + 21}">0</text><text x="297" y="{line + 21}">1</text></svg>'
     )
+
+
+def stacked(places: Sequence[float]) -> list[int]:
+    """How high above the line each dot sits: the lowest place that no earlier one less than `DOT` away has taken."""
+    heights: list[int] = []
+    for place in places:
+        taken = {height for other, height in zip(places, heights, strict=False) if abs(other - place) < DOT}
+        heights.append(next(height for height in count(step=DOT) if height not in taken))
+    return heights
 
 
 def dropped(built: Built, without: Sequence[Record]) -> str:

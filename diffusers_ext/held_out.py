@@ -13,6 +13,7 @@ from diffusers_ext import checkpoints
 from diffusers_ext.dpo_config import DPOConfig
 from diffusers_ext.sample import samples
 from diffusers_ext.validation import REPORT, Validation, ValidationRewards, judge_name
+from hub.cards import counted
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 
@@ -27,8 +28,9 @@ class HeldOut:
     """The evaluations of one run, in as many processes as it has.
 
     Samples go to `evaluations/` in the output folder and a line for each evaluation to `evaluation.jsonl`: `step`,
-    `reward` (the mean, 0 to 1, none of a judge that only compares), `win_rate` (the share of prompts whose sample is
-    better than the start's), `unread` (verdicts that could not be read) and whether it is the `best` so far.
+    `prompts` (how many were sampled), `reward` (the mean, 0 to 1, none of a judge that only compares), `win_rate` (the
+    share of prompts whose sample is better than the start's), `unread` (verdicts that could not be read) and whether it
+    is the `best` so far.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class HeldOut:
     def _noted(self, step: int, found: Validation) -> bool:
         line = {
             "step": step,
+            "prompts": len(self.prompts),
             "reward": found.reward,
             "win_rate": found.win_rate,
             "unread": sum(found.unread.values()),
@@ -129,7 +132,7 @@ class HeldOut:
         best = max((rated for one in self.lines if (rated := _rating(one)) is not None), default=-math.inf)
         is_best = rating is not None and rating > best
         checkpoints.add_line(self.file, {**line, "best": is_best})
-        self._say(f"held-out prompts, {found}")
+        self._say(f"{counted(len(self.prompts), 'held-out prompt')}, {found}")
         return is_best
 
     def _scored(self, step: int) -> Validation:

@@ -101,17 +101,25 @@ def is_diffusers(pipeline: Pipeline) -> bool:
     return loaded is not None and isinstance(pipeline, loaded.DiffusionPipeline)
 
 
-def check_call(pipeline: Pipeline, call: Mapping[str, Any]) -> None:
-    """Raise `UniRewardError` for an argument that the pipeline does not take, or that cannot be written down."""
+def check_names(pipeline: Pipeline, call: Mapping[str, Any]) -> None:
+    """Raise `UniRewardError` for an argument that the pipeline does not take."""
     target = type(pipeline).__call__ if is_diffusers(pipeline) else pipeline
     taken = inspect.signature(target).parameters.values()
-    names = [one.name for one in taken if one.name not in (*OWN_ARGUMENTS, "self", "prompt")]
     # Pipelines of diffusers have `**kwargs` for arguments of long ago, and say nothing to a misspelt one.
-    takes_all = not is_diffusers(pipeline) and any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken)
-    for name, value in call.items():
-        if not takes_all and name not in names and name not in OWN_ARGUMENTS:
+    if not is_diffusers(pipeline) and any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken):
+        return
+    named = [one.name for one in taken if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+    names = [name for name in named if name not in (*OWN_ARGUMENTS, "self", "prompt")]
+    for name in call:
+        if name not in names and name not in OWN_ARGUMENTS:
             near = did_you_mean(name, names)
             raise UniRewardError(f"{name_of(pipeline)} takes no argument {name!r}.{near} It takes {', '.join(names)}")
+
+
+def check_call(pipeline: Pipeline, call: Mapping[str, Any]) -> None:
+    """Raise `UniRewardError` for an argument that the pipeline does not take, or that cannot be written down."""
+    check_names(pipeline, call)
+    for name, value in call.items():
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 from diffusers_ext.shards import AT_WORK, CARD, DROPPED, PAIRS, PLAN
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
-from unireward_plugins.pairs import Pair
+from unireward_plugins.pairs import Pair, Sifted
 
 PROMPTS = ("prompt", "caption")
 """The columns that hold the prompt; the first that is there counts."""
@@ -75,24 +76,24 @@ class Preferences:
     def hold_out(self, share: float) -> tuple[Preferences, Preferences]:
         """The pairs to train on, and those held out.
 
-        Which it is depends on the prompt alone, so that no prompt is in both, and a prompt stays where it is when
-        pairs are added. `UniRewardError` where one of the two would be empty though a share was asked for.
+        The share is of the distinct prompts, rounded, and at least one where it is above 0. Held out are those with
+        the smallest hashes: no prompt is in both, the order of the pairs does not matter, and few prompts change sides
+        when pairs are added. `UniRewardError` where nothing would be left to train on.
         """
-        is_held = [
-            int(hashlib.sha256(prompt.encode()).hexdigest()[:12], 16) / 16**12 < share for prompt in self.prompts
-        ]
-        train = self.select([index for index, held in enumerate(is_held) if not held])
-        held = self.select([index for index, held in enumerate(is_held) if held])
-        if share and not (len(train) and len(held)):
+        distinct = sorted(set(self.prompts), key=lambda prompt: hashlib.sha256(prompt.encode()).digest())
+        chosen = set(distinct[: max(1, round(share * len(distinct)))] if share else ())
+        train = self.select([index for index, prompt in enumerate(self.prompts) if prompt not in chosen])
+        held = self.select([index for index, prompt in enumerate(self.prompts) if prompt in chosen])
+        if share and not len(train):
             raise UniRewardError(
-                f"held_out={share:g} leaves {len(train)} pair(s) to train on and holds out {len(held)}: there are too "
-                f"few prompts ({len(set(self.prompts))}) for that. Give evaluation_prompts and no held_out"
+                f"held_out={share:g} leaves no pair to train on: there are too few prompts ({len(distinct)}) for that. "
+                "Give evaluation_prompts and no held_out"
             )
         return train, held
 
 
 def read_preferences(source: str | Path | Sequence[Pair] | Any, *, split: str = "train") -> Preferences:
-    """The pairs in a folder, in a dataset on the Hub, in an upstream JSON file, in a `datasets.Dataset`, or of `Pair`s.
+    """The pairs in a folder, in a dataset on the Hub, in upstream JSON, in a `datasets.Dataset`, or of `Pair`s.
 
     Reads every file once, to hash it; nothing is decoded. Ties, unlabelled rows and rows with twice the same file are
     left out and counted. Raises `UniRewardError` where columns are missing, with those that are there, and where no
@@ -153,10 +154,8 @@ class _Table:
 
 def _rows_of(source: Any, split: str) -> tuple[Any, Mapping[str, int]]:
     """The rows, and what was left out before they were rows."""
-    if isinstance(source, str | Path) and str(source).endswith(".json"):
-        from hub.upstream import read_upstream
-
-        sifted = read_upstream(source)
+    if isinstance(source, str | Path) and str(source).endswith((".json", ".jsonl")):
+        sifted = _upstream(Path(source))
         return [_row_of(pair) for pair in sifted.pairs], sifted.counts
     if isinstance(source, str | Path):
         from hub.stored_rows import open_rows
@@ -168,13 +167,29 @@ def _rows_of(source: Any, split: str) -> tuple[Any, Mapping[str, int]]:
     return [_row_of(pair) for pair in source], {}
 
 
+def _upstream(file: Path) -> Sifted:
+    """The pairs in an upstream file; where the files that it names lie elsewhere, the error says what takes them."""
+    from hub.upstream import read_upstream
+
+    try:
+        return read_upstream(file)
+    except UniRewardError as error:
+        convert = f"unireward pairs convert {shlex.quote(str(file))} PAIRS --media FOLDER, and train on PAIRS"
+        raise UniRewardError(str(error).replace("--media FOLDER, or media= in Python", convert)) from error
+
+
 def _check_place(source: str) -> None:
-    """Raise `UniRewardError` for a folder that is not there, or of a `build_pairs` that is not done or gave no pair."""
+    """Raise `UniRewardError` for a file, a folder that is not there, or a `build_pairs` without an end or a pair."""
     folder = Path(source)
+    if folder.is_file():
+        raise UniRewardError(
+            f"{source!r} is a file that pairs are not read from: give a .json or .jsonl file with an entry for each "
+            "pair, a folder with pairs, or the name of a dataset on the Hub, owner/name"
+        )
     if not folder.exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         raise UniRewardError(
             f"there is no folder {source!r} with pairs; a dataset on the Hub is named owner/name, an upstream file "
-            "ends in .json"
+            "ends in .json or .jsonl"
         )
     if not (folder / PLAN).is_file():
         return

@@ -1,6 +1,6 @@
 """Writes the pairs of a long run in shards, so that whatever ends it costs the shard in work and nothing else.
 
-    OUTPUT/plan.json                  what everything else depends on; a run with another plan is refused
+    OUTPUT/plan.json                  what the shards depend on; where there is one, a run with another plan is refused
     OUTPUT/shards/00000/              a shard: it appears as a whole, by the renaming of a folder
            records.jsonl              a line for each prompt: its candidates, what was said of them, what was dropped
            pairs.parquet              the rows, where there are any
@@ -36,18 +36,19 @@ DROPPED, CARD = "dropped.jsonl", "README.md"
 def open_run(folder: Path, plan: Mapping[str, object]) -> int:
     """Begin a run in a folder, or go on with the one that is there; how many prompts it has done.
 
-    Raises `UniRewardError` where the folder holds something else, or a run with another plan.
+    Raises `UniRewardError` where the folder holds something else, or a run with another plan that has finished a shard;
+    where it has not, nothing would be gone on with or lost, and this is a new run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / PLAN).exists():
-        (folder / f".{PLAN}.part").unlink(missing_ok=True)
-        if any(folder.iterdir()):
-            raise UniRewardError(
-                f"{str(folder)!r} exists and holds no run to go on with: choose another folder or delete it first"
-            )
+    there = {path.name for path in folder.iterdir()} - {f".{PLAN}.part"}
+    if there and PLAN not in there:
+        raise UniRewardError(
+            f"{str(folder)!r} exists and holds no run to go on with: choose another folder or delete it first"
+        )
+    if _shards(folder) or there - {PLAN, AT_WORK}:
+        check_same_run(folder / PLAN, plan)
+    else:
         write_whole(folder / PLAN, json.dumps(plan, indent=2, ensure_ascii=False).encode())
-        return 0
-    check_same_run(folder / PLAN, plan)
     for draft in [*folder.glob(".*.part"), *folder.glob(f"{AT_WORK}/.*.part")]:  # what an earlier run left unfinished
         shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
     return sum(1 for _ in records(folder))

@@ -75,8 +75,9 @@ def accelerator_for(config: DPOConfig) -> Any:
 def check_same_run(config: DPOConfig, folder: Path, accelerator: Any, *, pairs_a_step: int, pairs: str) -> None:
     """Note in the output folder what decides the course of a run, or make sure that it is what is noted there.
 
-    `folder` is the pipeline's, and `pairs` their digest. Raises `UniRewardError` where the run was begun otherwise and
-    has left weights; where it has not, nothing would be gone on with or lost, and this is a new run.
+    `folder` is the pipeline's, `pairs` the digest of all pairs, those held out included. Raises `UniRewardError` where
+    the run was begun otherwise and has left weights; where it has not, nothing would be gone on with or lost, and this
+    is a new run.
     """
     settings = {name: value for name, value in config.as_dict().items() if name not in FREE}
     if config.schedule == "constant":

@@ -24,6 +24,8 @@ def read_entries(file: Path) -> Iterator[dict[str, Any]]:
     try:
         with file.open(encoding="utf-8") as content:
             yield from entries(content, str(file))
+    except FileNotFoundError as error:
+        raise UniRewardError(f"there is no file {str(file)!r}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UniRewardError(f"{str(file)!r} is no JSON file that can be read: {error}") from error
 

@@ -55,6 +55,26 @@ def in_terminal(*arguments: str, columns: int = 100, **environment: str) -> str:
     return drawn.decode()
 
 
+WITHOUT_TORCHVISION = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torchvision" else find(name, *rest)
+import transformers
+from unireward_plugins.cli.output import hide_loading_bars
+transformers.SiglipImageProcessor
+hide_loading_bars("transformers")
+transformers.CLIPImageProcessor
+transformers.utils.import_utils.logger.warning("another warning")
+"""
+
+
+def test_commands_do_not_speak_of_torchvision_and_pass_on_other_warnings() -> None:
+    run = subprocess.run([sys.executable, "-c", WITHOUT_TORCHVISION], capture_output=True, text=True, check=True)
+    assert "`SiglipImageProcessor` requires torchvision" in run.stderr, "what is to be hidden is said as it was"
+    assert "CLIPImageProcessor" not in run.stderr
+    assert "another warning" in run.stderr
+
+
 def test_help_lists_every_command_and_the_exit_codes(command: Command) -> None:
     done = command("--help")
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,6 +12,7 @@ from diffusers_ext import best_of
 from tests.diffusers_ext.tiny_pipelines import CLIP, PICTURE, clip_pipeline, picture_pipeline, safety_checker
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.judges import ModelJudge
+from unireward_plugins.loading import load_judge
 from unireward_plugins.media import FrameRule, Media
 from unireward_plugins.pairs import pairs_from
 from unireward_plugins.rubrics import BUILTIN
@@ -202,6 +203,23 @@ def test_verdicts_that_do_not_fit_are_refused(
 def test_arguments_that_are_set_here_are_refused(pipeline: Any, name: str) -> None:
     with pytest.raises(UniRewardError, match=f"{name} cannot be passed on"):
         best_of(pipeline, PROMPT, judge=bright, **PICTURE, **{name: 1})
+
+
+@pytest.mark.parametrize("preview", [None, 0.4])
+def test_an_argument_that_the_pipeline_does_not_take_is_refused_and_a_picture_is_none(
+    pipeline: Any, preview: float | None
+) -> None:
+    with pytest.raises(UniRewardError, match=r"no argument 'num_inference_step'\. Did you mean 'num_inference_steps'"):
+        best_of(pipeline, PROMPT, judge=bright, preview=preview, num_inference_step=2)
+    flat = Image.new("RGB", (4, 4), "red")
+    assert best_of(lambda prompt, image, **_: ([image],), PROMPT, judge=bright, candidates=1, image=flat).best is flat
+
+
+def test_a_judge_may_be_named(pipeline: Any) -> None:
+    named = best_of(pipeline, PROMPT, judge="shapes", candidates=2, **PICTURE)
+    assert named.scores == best_of(pipeline, PROMPT, judge=load_judge("shapes"), candidates=2, **PICTURE).scores
+    with pytest.raises(UniRewardError, match="shape"):
+        best_of(pipeline, PROMPT, judge="shape", **PICTURE)
 
 
 def test_several_prompts_or_no_candidate_are_refused(pipeline: Any) -> None:

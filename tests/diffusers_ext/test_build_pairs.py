@@ -208,6 +208,46 @@ def test_a_run_with_other_settings_is_refused_and_nothing_is_touched(
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_a_run_that_finished_nothing_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    def leaves(cases: Sequence[Case]) -> list[Verdict]:
+        raise BackendError("the server is gone")
+
+    settings: dict[str, Any] = {"pipeline": paint, "folder": tmp_path / "p", "candidates": 2}
+    with pytest.raises(BackendError):
+        build_pairs(prompts=PROMPTS, judge=leaves, **settings)
+    (tmp_path / "p" / "shards" / ".00000.part").mkdir(parents=True)
+    assert build_pairs(prompts=PROMPTS[:2], judge=bright, **settings).pairs == 2
+    assert not (tmp_path / "p" / "shards").exists()
+    with pytest.raises(UniRewardError, match="holds a run with other settings: prompts was"):
+        build_pairs(prompts=PROMPTS, judge=bright, **settings)
+
+
+def test_another_plan_beside_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"mine": 1}')
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UniRewardError, match="holds a run with other settings: mine was 1"):
+        build_pairs(paint, PROMPTS, judge=bright, folder=tmp_path, candidates=2)
+    assert (tmp_path / "plan.json").read_text() == '{"mine": 1}'
+
+
+@pytest.mark.parametrize(("steps", "said"), [(0, "ZeroDivisionError|IndexError|ValueError"), ("abc", "TypeError")])
+def test_a_call_that_the_pipeline_fails_at_is_bad_input(pipeline: Any, tmp_path: Path, steps: Any, said: str) -> None:
+    call = {**PICTURE, "num_inference_steps": steps}
+    with pytest.raises(UniRewardError, match=rf"was called with .*num_inference_steps={steps!r}.*: ({said}): .+Change"):
+        build_pairs(pipeline, PROMPTS, judge=bright, folder=tmp_path, candidates=2, call=call)
+    assert build_pairs(pipeline, PROMPTS, judge=bright, folder=tmp_path, candidates=2, call=PICTURE).pairs
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), MemoryError("full"), BackendError("gone"), KeyboardInterrupt()])
+def test_what_is_not_the_fault_of_the_call_is_not_blamed_on_it(tmp_path: Path, error: BaseException) -> None:
+    def painter(prompt: str, *, side: int, **given: Any) -> Any:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        build_pairs(painter, PROMPTS, judge=bright, folder=tmp_path, candidates=2, call={"side": 3})
+    assert raised.value is error
+
+
 def test_other_weights_are_another_pipeline(tmp_path: Path) -> None:
     trained = picture_pipeline()
     settings: dict[str, Any] = {"judge": bright, "folder": tmp_path, "candidates": 2, "call": PICTURE}

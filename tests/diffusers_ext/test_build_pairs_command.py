@@ -88,3 +88,10 @@ def test_where_most_prompts_are_ties_more_candidates_are_proposed(capsys: pytest
     assert "--candidates" not in capsys.readouterr().err
     report(Built(Path("p"), prompts=4, pairs=4, dropped={}, left_out={}))
     assert capsys.readouterr().err == f"see {Path('p') / 'gallery.html'}\n"
+
+
+def test_what_was_left_out_is_named_beside_the_prompts_without_a_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    report(Built(Path("p"), prompts=9, pairs=2, dropped={"tie": 7}, left_out={"tie": 30}))
+    rows = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    tie = "a tie: no candidate is better than another"
+    assert (rows[f"no pair: {tie}"], rows[f"candidate or comparison left out: {tie}"]) == ("7", "30")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+from itertools import combinations
+from math import hypot
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from PIL import Image
 
 from diffusers_ext.build_pairs import build_pairs
+from diffusers_ext.gallery import score_line
 from tests.diffusers_ext.painter import bright, paint, shade
 from tests.diffusers_ext.tiny_pairs import PROMPTS, records
 
@@ -61,6 +64,21 @@ def test_the_gallery_shows_pairs_and_needs_nothing_else(tmp_path: Path) -> None:
     assert len(pictures) == 6
     assert pictures[0].convert("RGB").getpixel((0, 0)) == (shade(first["candidates"][first["chosen"]]["seed"]),) * 3
     assert f"{first['candidates'][first['chosen']]['score']:.3f}</b> chosen" in page
+
+
+def test_dots_of_equal_scores_do_not_hide_each_other() -> None:
+    scores = (1.0, 0.25, 1.0, None, 1.0, 0.26)
+    record = {"candidates": [{"score": score} for score in scores], "chosen": 2, "rejected": 1}
+    drawn = score_line(record)
+    dots = [tuple(map(float, dot)) for dot in re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="(\d)"', drawn)]
+    assert len(dots) == 5
+    for (x, y, r), (other_x, other_y, other_r) in combinations(dots, 2):
+        assert hypot(x - other_x, y - other_y) >= r + other_r - 2, "two coloured ones may overlap a little"
+    on_line = float(re.search(r'y1="(\d+)"', drawn)[1])  # type: ignore[index]
+    assert [y for _, y, r in dots if r == 6] == [on_line, on_line], "chosen and rejected"
+    assert min(y - r for _, y, r in dots) >= 0
+    apart = score_line({"candidates": [{"score": 1.0}, {"score": 0.0}], "chosen": 0, "rejected": 1})
+    assert 'viewBox="0 0 320 32"' in apart
 
 
 def test_a_large_gallery_is_spread_over_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,3 +255,23 @@ def test_what_keeps_things_to_itself_and_numbers_out_of_range_are_refused() -> N
         with pytest.raises(UniRewardError, match="at least one sample"):
             with keep_best(picture_pipeline(), PROMPT, judge=bright, **wrong):
                 pass
+
+
+def test_a_judge_may_be_named() -> None:
+    pipeline, tiny = picture_pipeline(), TINY["stable-diffusion"]
+    with keep_best(pipeline, PROMPT, judge="shapes", at=0.4) as best:
+        assert len(batch(pipeline, tiny, callback_on_step_end=best)) == len(best.kept) == 1
+    assert all(score is not None and 0 <= score <= 1 for score in best.scores)
+    early = best_of(pipeline, PROMPT, judge="shapes", candidates=3, preview=0.4, **LONG)
+    assert None not in early.previews
+
+
+def test_a_callback_that_was_never_called_is_an_error_unless_there_is_another() -> None:
+    pipeline, tiny = picture_pipeline(), TINY["stable-diffusion"]
+    with pytest.raises(UniRewardError, match="callback_on_step_end=best"):
+        with keep_best(pipeline, PROMPT, judge=bright):
+            batch(pipeline, tiny)
+    assert "step" not in vars(pipeline.scheduler)
+    with pytest.raises(KeyError, match="mine"):
+        with keep_best(pipeline, PROMPT, judge=bright):
+            raise KeyError("mine")

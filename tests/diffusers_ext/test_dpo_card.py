@@ -8,7 +8,7 @@ import yaml
 from diffusers_ext.dpo_card import model_card
 from diffusers_ext.dpo_config import DPOConfig
 
-EVALUATION = {"step": 1, "reward": 0.5, "win_rate": 1.0, "unread": 0}
+EVALUATION = {"step": 1, "reward": 0.5, "win_rate": 1.0, "unread": 0, "best": True}
 
 
 def card(pipeline: str, pairs: str = "pairs", **settings: object) -> str:

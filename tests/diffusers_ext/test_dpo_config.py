@@ -16,6 +16,7 @@ from diffusers_ext.dpo_config import DPOConfig, config_from, descriptions, read_
 from diffusers_ext.families import adapter_for
 from diffusers_ext.losses import LOSSES
 from diffusers_ext.memory import memory_need
+from diffusers_ext.proof_plan import Plan
 from diffusers_ext.train_dpo import command, config_of
 from tests.diffusers_ext.tiny_pipelines import picture_pipeline
 from tests.diffusers_ext.tiny_trainer import ROOT, TRAINING, Make
@@ -72,8 +73,8 @@ def test_yaml_command_line_and_python_give_the_same(tmp_path: Path) -> None:
         ({"trackers": 1}, r"trackers must be a list of texts, as in \[one, two\], got 1$"),
         ({"call": "fast"}, r"call must be values by name, as in \{name: 4\}, got 'fast'$"),
         ({"caption_dropout": 2}, r"caption_dropout must be from 0 to 1, got 2.0"),
-        ({"beta": -500}, r"beta must be from 1e-12 to 1e\+12, got -500.0"),
-        ({"lora_alpha": 0}, r"lora_alpha must be from 1e-12 to 1e\+12, got 0.0"),
+        ({"beta": -500}, r"beta must be above 0 and at most 1e\+12, got -500.0"),
+        ({"lora_alpha": 0}, r"lora_alpha must be above 0 and at most 1e\+12, got 0.0"),
         ({"auto_beta": 0.5}, r"auto_beta must be from 1e-06 to 0.499999, got 0.5"),
         ({"frames": 0}, r"frames must be from 1 to 1e\+06, got 0"),
         ({"frames": -1}, r"frames must be from 1 to 1e\+06, got -1"),
@@ -104,11 +105,12 @@ def test_every_setting_is_described_and_an_option() -> None:
 
 def test_shipped_settings_are_whole() -> None:
     shipped = sorted(path.name for path in (ROOT / "diffusers_ext" / "configs").glob("*.yaml"))
-    assert len(shipped) >= 7
+    assert len(shipped) >= 8
     for name in shipped:
         config_from({**read_settings(name), "pairs": "pairs", "output": "out"})
     turbo = config_from({**read_settings("sdxl-turbo.yaml"), "output": "out"})
     assert turbo.rate_at(19, pairs=32 * 16) == pytest.approx(1e-8 * 512)
+    assert read_settings("shapes.yaml") == {"pipeline": "shapes", **Plan().settings}
     with pytest.raises(UniRewardError, match=r"no file .sdxl\.yml., and no shipped one: .*sdxl\.yaml"):
         read_settings("sdxl.yml")
 

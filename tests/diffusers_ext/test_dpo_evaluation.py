@@ -34,7 +34,7 @@ def brightness(cases: Sequence[Case]) -> list[Verdict]:
     return [Verdict((float(np.asarray(case.candidates[0].pil()).mean() / 255),)) for case in cases]
 
 
-def test_the_best_by_held_out_reward_is_kept(make: Make, tmp_path: Path) -> None:
+def test_the_best_by_held_out_reward_is_kept(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a red cat\ntwo blue birds\n")
     rewards = iter([0.5, 0.7, 0.6, 0.1])  # once each: what was judged before a stop is not judged again
@@ -57,6 +57,11 @@ def test_the_best_by_held_out_reward_is_kept(make: Make, tmp_path: Path) -> None
     assert [line["best"] for line in lines] == [True, True, False]
     card = (trainer.output / "final" / "README.md").read_text()
     assert "| 1 | 0.705 | 1 | 0 |" in card
+    assert [line["prompts"] for line in lines] == [2, 2, 2]
+    assert "held-out prompts, step 1: reward 0.705" in capsys.readouterr().err
+    assert "2 prompts, one sample of each" in card
+    assert "The best is step 1, in `best/`." in card
+    assert "The best is" not in (trainer.output / "best" / "README.md").read_text()
     assert f"scored by `{judge.__module__}.{judge.__qualname__}`" in card
     best, final = (trainer.output / name / "pytorch_lora_weights.safetensors" for name in ("best", "final"))
     assert best.read_bytes() != final.read_bytes()

@@ -76,6 +76,10 @@ def test_a_run_does_not_go_on_under_other_settings(make: Make, monkeypatch: pyte
         make(beta=5000, batch_size=1, accumulation=2)
     with pytest.raises(UniRewardError, match=r"other settings: the pairs have changed. Choose another output folder$"):
         make(beta=5000, pairs=pairs_of(6))
+    with pytest.raises(
+        UniRewardError, match=r"settings: held_out was 0.0 and is 0.3. .* it was begun: --held_out 0.0$"
+    ):
+        make(beta=5000, held_out=0.3)
     with monkeypatch.context() as launch:
         launch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
         with pytest.raises(UniRewardError, match=r"mixed_precision was 'no' and is 'bf16'"):

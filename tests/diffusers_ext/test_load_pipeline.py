@@ -93,3 +93,7 @@ def test_arguments_are_checked_against_the_pipeline(pipeline: Any) -> None:
     check_call(pipeline, PICTURE)
     with pytest.raises(UniRewardError, match=r"takes no argument 'guidance'\. Did you mean 'guidance_"):
         check_call(pipeline, {"guidance": 1})
+    for name in ("kwargs", "heigth"):
+        with pytest.raises(UniRewardError, match=f"takes no argument '{name}'.* It takes .*height") as refused:
+            check_call(pipeline, {name: 1})
+        assert "kwargs" not in str(refused.value).partition("It takes")[2].split(", "), "which is no argument"

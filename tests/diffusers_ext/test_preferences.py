@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL.Image import fromarray
 
 from diffusers_ext.preferences import read_preferences
 from hub import save_pairs
+from unireward_plugins.cli import main
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.pairs import Pair
@@ -91,9 +93,36 @@ def test_a_saved_dataset_and_upstream_json_are_read(tmp_path: Path) -> None:
     for number in (0, 1):
         (tmp_path / f"{number}.png").write_bytes(png(number))
     entry = {"caption": "a", "jpg_0": "0.png", "jpg_1": "1.png", "label_0": 1, "chosen_score": 9, "rejected_score": 4}
-    (tmp_path / "dpo_data.json").write_text(json.dumps([entry, {**entry, "rejected_score": 9}]))
-    found = read_preferences(tmp_path / "dpo_data.json")
-    assert (found.prompts, found.gaps, found.dropped) == (("a",), (5.0,), {"tie": 1})
+    entries = [entry, {**entry, "rejected_score": 9}]
+    (tmp_path / "dpo_data.json").write_text(json.dumps(entries))
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(one) + "\n" for one in entries))
+    for name in ("dpo_data.json", "mine.jsonl"):
+        found = read_preferences(tmp_path / name)
+        assert (found.prompts, found.gaps, found.dropped) == (("a",), (5.0,), {"tie": 1})
+
+
+def test_files_that_lie_elsewhere_are_taken_by_the_command_that_the_error_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("elsewhere").mkdir()
+    for number in (0, 1):
+        Path(f"elsewhere/{number}.png").write_bytes(png(number))
+    Path("my pairs.json").write_text(json.dumps([{"caption": "a", "jpg_0": "0.png", "jpg_1": "1.png", "label_0": 1}]))
+    with pytest.raises(UniRewardError, match=r"there is no file '0.png'\. Say where the files are: ") as raised:
+        read_preferences("my pairs.json")
+    said = str(raised.value).partition("Say where the files are: unireward ")[2].partition(", and train on PAIRS")[0]
+    assert main(["elsewhere" if word == "FOLDER" else word for word in shlex.split(said)]) == 0
+    assert read_preferences("PAIRS").prompts == ("a",)
+
+
+def test_a_file_that_is_there_is_never_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hub.stored_rows.open_rows", None)
+    Path("owner").mkdir()
+    Path("owner/name").write_text("prompt,chosen,rejected")
+    with pytest.raises(UniRewardError, match=r"'owner/name' is a file that pairs are not read from: give a .json or"):
+        read_preferences("owner/name")
 
 
 def test_the_digest_follows_the_content() -> None:
@@ -109,12 +138,21 @@ def test_no_prompt_is_both_trained_on_and_held_out() -> None:
     train, held = read_preferences(pairs).hold_out(0.3)
     assert len(train) + len(held) == 100
     assert not set(train.prompts) & set(held.prompts)
-    assert 5 <= len(set(held.prompts)) <= 25
+    assert len(set(held.prompts)) == 15
+    again, _ = read_preferences(pairs[::-1]).hold_out(0.3)
+    assert set(again.prompts) == set(train.prompts)
     assert shade(held.pair(0)[0]) == next(n for n, pair in enumerate(pairs) if pair.prompt == held.prompts[0])
-    fewer, _ = read_preferences(pairs[:20]).hold_out(0.3)
-    assert set(fewer.prompts) <= set(train.prompts)
+    _, fewer = read_preferences(pairs[:49]).hold_out(0.3)
+    assert len(set(held.prompts) - set(fewer.prompts)) <= 1, "one prompt less, and no more than one changes sides"
     nothing_held = read_preferences(pairs).hold_out(0.0)
     assert (len(nothing_held[0]), len(nothing_held[1])) == (100, 0)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.1, 4), (0.2, 7), (0.001, 1), (0.9, 33)])
+def test_as_many_prompts_are_held_out_as_the_share_says(share: float, count: int) -> None:
+    pairs = [Pair(f"prompt {n}", Media.of(picture(n)), Media.of(picture(n + 100)), 1.0, 0.0) for n in range(37)]
+    train, held = read_preferences(pairs).hold_out(share)
+    assert (len(train), len(held)) == (37 - count, count)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -131,7 +169,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     for chosen, rejected in (said, ("yes", "no")):
         with pytest.raises(UniRewardError, match=r"row 0 holds texts, .*: pairs of answers are for TRL"):
             read_preferences(Dataset.from_list([{"prompt": "a", "chosen": chosen, "rejected": rejected}]))
-    with pytest.raises(UniRewardError, match=r"leaves 4 pair\(s\) to train on and holds out 0"):
-        read_preferences(PAIRS).hold_out(1e-9)
+    with pytest.raises(UniRewardError, match=r"held_out=0.1 leaves no pair to train on: .* few prompts \(1\)"):
+        read_preferences(PAIRS[:1]).hold_out(0.1)
     with pytest.raises(UniRewardError, match="is of a picture and a clip"):
         read_preferences([Pair("a", Media.of(picture(0)), Media.of([picture(1)] * 2), 1.0, 0.0)]).pair(0)

@@ -15,6 +15,7 @@ from diffusers_ext.sample import samples
 from tests.diffusers_ext.painter import bright
 from tests.diffusers_ext.tiny_pairs import records
 from tests.diffusers_ext.tiny_pipelines import PICTURE, picture_pipeline
+from unireward_plugins.errors import UniRewardError
 
 torch.set_num_threads(1)
 
@@ -57,6 +58,6 @@ def test_a_pipeline_that_takes_one_prompt_gets_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "check_call", lambda *_: None)
     build_pairs(picky, ["a"], judge=bright, folder=tmp_path, candidates=2, call=PICTURE)
     assert records(tmp_path)[0]["origin"]["together"] == 1
-    with pytest.raises(TypeError, match="string formatting"):
+    with pytest.raises(UniRewardError, match="string formatting"):
         # What is wrong with one prompt, too, is said.
         build_pairs(picky, ["a"], judge=bright, folder=tmp_path / "x", candidates=2, call=PICTURE | {"height": "tall"})

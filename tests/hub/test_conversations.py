@@ -17,7 +17,7 @@ from PIL import Image
 import hub.entries
 from hub import save_pairs
 from hub.conversations import case_of, parse, part_of
-from hub.entries import entries
+from hub.entries import entries, read_entries
 from hub.training_data import REPLIES, pairs_in, read_conversations, write_conversations
 from unireward_plugins.cli import main
 from unireward_plugins.errors import UniRewardError
@@ -197,6 +197,11 @@ def test_entries_are_read_a_piece_at_a_time(values: list[dict[str, Any]]) -> Non
             assert list(entries(io.StringIO(text), "x")) == values
     finally:
         hub.entries.CHUNK = before
+
+
+def test_a_file_that_is_not_there_is_not_called_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(UniRewardError, match=r"there is no file .*nosuch\.json"):
+        list(read_entries(tmp_path / "nosuch.json"))
 
 
 @pytest.mark.parametrize("text", ['[{"a": 1} {"a": 2}]', '[{"a": 1}', '[{"a": 1},', '[{"a": 1}, 3]', '{"a": 1', '"a"'])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import re
 import sys
 import time
@@ -84,8 +85,11 @@ def duration(seconds: float) -> str:
 def hide_loading_bars(*libraries: Literal["transformers", "diffusers"]) -> None:
     """Keep libraries from drawing bars on standard error whenever they read weights; what is not installed draws none.
 
-    Downloads keep their bars: they may take an hour.
+    Downloads keep their bars: they may take an hour. Nor does transformers say any more that without torchvision it
+    works on pictures with PIL, which is right and nothing to be done about.
     """
+    if "transformers" in libraries:
+        logging.getLogger("transformers.utils.import_utils").addFilter(_is_worth_saying)
     with suppress(ImportError):
         from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 
@@ -94,6 +98,10 @@ def hide_loading_bars(*libraries: Literal["transformers", "diffusers"]) -> None:
             importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
         if downloads_shown:
             enable_progress_bars()  # transformers has hidden these as well
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    return "requires torchvision (not installed); falling back to" not in record.getMessage()
 
 
 @contextmanager

@@ -214,8 +214,7 @@ def measure(judge: ModelJudge, task: str, *, readouts: Sequence[Readout], items:
     between 1 and 5 is 3, which it holds for unlikely. Of pairs, how many are decided rightly, a tie counting a half
     and a reply without a verdict nothing: `pair`, asked in one order; `both orders`, the two verdicts averaged;
     `by points`, each candidate scored alone. `agreed`: pairs with the same winner in both orders; `agreed, right`: and
-    it is the right one.
-    `first`: pairs whose first candidate wins. `unread`: replies without a verdict, of all.
+    it is the right one. `first`: pairs whose first candidate wins. `unread`: replies without a verdict, of all.
     """
     points = draw_items(CELLS[f"{task}, point"], items, seed=f"claims {seed}")
     pairs = draw_items(CELLS[f"{task}, pair"], items, seed=f"claims {seed}")
@@ -224,14 +223,15 @@ def measure(judge: ModelJudge, task: str, *, readouts: Sequence[Readout], items:
     shares = {}
     for readout in readouts:
         ask = replace(judge, readout=readout)
-        scored, compared, rated = ask(alone), ask(together), ask(apart)
+        scored = likeliest(ask, alone) if readout == "likelihood" else ask(alone)
+        compared, rated = ask(together), ask(apart)
         swapped = [verdict.reversed() for verdict in ask([case.reversed() for case in together])]
         averaged = list(map(average_of_orders, compared, swapped))
         by_points = list(map(joined, rated[::2], rated[1::2]))
         earned = list(map(credit, compared, pairs))
         agreed = [one is not None and one == other for one, other in zip(won(compared), won(swapped), strict=True)]
         found = {
-            "point": fmean(map(is_right, likeliest(ask, alone) if readout == "likelihood" else scored, points)),
+            "point": fmean(map(is_right, scored, points)),
             "pair": fmean(earned),
             "both orders": fmean(map(credit, averaged, pairs)),
             "by points": fmean(map(credit, by_points, pairs)),
@@ -245,8 +245,12 @@ def measure(judge: ModelJudge, task: str, *, readouts: Sequence[Readout], items:
 
 
 def likeliest(judge: ModelJudge, cases: Sequence[Case]) -> list[Verdict]:
-    """What a judge finds likeliest of each case."""
-    return [found.choice for found in likelihoods(judge, cases) if found is not None]
+    """What a judge finds likeliest of each case; its rubrics have an answer slot."""
+    verdicts = []
+    for found in likelihoods(judge, cases):
+        assert found is not None
+        verdicts.append(found.choice)
+    return verdicts
 
 
 def credit(verdict: Verdict, item: Item) -> float:

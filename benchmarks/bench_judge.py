@@ -21,8 +21,8 @@ from unireward_plugins import Case, Verdict, shapes
 from unireward_plugins.backends.transformers import TransformersBackend
 from unireward_plugins.judges import ModelJudge
 from unireward_plugins.shapes.data import CELLS, draw_items
-from unireward_plugins.shapes.evaluate import cases_of
 from unireward_plugins.shapes.rubrics import RUBRIC_OF
+from unireward_plugins.shapes.trials import cases_of
 
 FOLDER = Path(shapes.__file__).parent / "judge"
 ITEMS = 96

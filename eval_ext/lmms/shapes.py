@@ -33,9 +33,10 @@ from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.rubrics import Rubric
 from unireward_plugins.shapes.data import CELLS, Item
-from unireward_plugins.shapes.evaluate import FRESH_SEED, PART, Part, row
+from unireward_plugins.shapes.evaluate import FRESH_SEED, row
 from unireward_plugins.shapes.evaluate import Row as Measured
 from unireward_plugins.shapes.measures import Estimate, Share
+from unireward_plugins.shapes.trials import PART, Part
 from unireward_plugins.types import UNREAD_REASONS, Case, Task, Verdict
 
 ITEMS = "UNIREWARD_SHAPES_ITEMS"

@@ -17,13 +17,13 @@ from unireward_plugins.shapes.captions import Caption, Wanted
 from unireward_plugins.shapes.cards import card, choose, filmstrip
 from unireward_plugins.shapes.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, line_chart
 from unireward_plugins.shapes.data import CELLS, GenerationItem, Item, draw_items
-from unireward_plugins.shapes.evaluate import cases_of
 from unireward_plugins.shapes.exam import Exam
 from unireward_plugins.shapes.findings import DemoResult, Drawn, GeneratorRun, Judged, Point, Run
 from unireward_plugins.shapes.questions import Question
 from unireward_plugins.shapes.report import page, smoothed, write_report
 from unireward_plugins.shapes.rubrics import FRAMES
 from unireward_plugins.shapes.scene import Scene, Shape
+from unireward_plugins.shapes.trials import cases_of
 from unireward_plugins.types import Case, Verdict
 
 HOSTILE = "</p><script>alert('x')</script><img src=https://example.org/x onerror=\"x\"> & ${style}"

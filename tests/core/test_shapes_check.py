@@ -27,7 +27,7 @@ from unireward_plugins.shapes.check import (
     read_sample,
     share_right,
 )
-from unireward_plugins.shapes.data import draw_caption, draw_clip_caption
+from unireward_plugins.shapes.draws import draw_caption, draw_clip_caption
 from unireward_plugins.shapes.render import FRAMES, SIDE, render, render_clips
 from unireward_plugins.shapes.scene import Clip, Scene, Shape
 

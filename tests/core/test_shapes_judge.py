@@ -31,7 +31,7 @@ from unireward_plugins.shapes import evaluate as evaluating
 from unireward_plugins.shapes import train_judge
 from unireward_plugins.shapes.captions import Caption, Wanted
 from unireward_plugins.shapes.data import CELLS, AnswerItem, Cell, GenerationItem, Item, draw_items
-from unireward_plugins.shapes.evaluate import Card, Part, answers_by_kind, evaluate, is_right
+from unireward_plugins.shapes.evaluate import Card, answers_by_kind, dimension_rows, evaluate, is_right
 from unireward_plugins.shapes.lesson import Form, Lesson, forms
 from unireward_plugins.shapes.measures import Estimate, Share, calibration_error, mean, rank_correlation
 from unireward_plugins.shapes.model import chat, pixel_values, teacher_forcing
@@ -43,6 +43,7 @@ from unireward_plugins.shapes.scene import ALL_SCENES, COLOURS, OUTLINES, Clip, 
 from unireward_plugins.shapes.train_judge import Training, train
 from unireward_plugins.shapes.training_batches import Lessons, misread, pictures_of
 from unireward_plugins.shapes.training_plan import Plan
+from unireward_plugins.shapes.trials import PART, Part, Trial
 from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Case, Judge, Query, Reply, Verdict
 
@@ -417,7 +418,7 @@ def test_the_shipped_judge_gives_junk_the_lowest_score_and_the_truth_the_highest
 @pytest.mark.slow
 def test_several_processes_find_what_one_finds(judge: Judge) -> None:
     torch.set_num_threads(1)
-    alone, shared = (evaluate(judge, items=evaluating.PART + 20, seed=5, workers=workers) for workers in (1, 2))
+    alone, shared = (evaluate(judge, items=PART + 20, seed=5, workers=workers) for workers in (1, 2))
     assert alone == shared
 
 
@@ -578,7 +579,7 @@ def test_a_likelihood_without_mass_is_wrong_and_not_calibrated(perfect: ModelJud
 def test_a_dimension_that_is_missing_is_not_exact() -> None:
     (item,) = draw_items(CELLS["video generation, point"], 1, seed=2)
     said = Verdict(None, aspects={"alignment": (1.0,)}, unread="incomplete")
-    rows = evaluating.dimension_rows([evaluating.Trial(item, dimensions=said)])
+    rows = dimension_rows([Trial(item, dimensions=said)])
     assert rows["alignment"].error.trials == 1
     assert (rows["physics"].exact, rows["physics"].error.trials) == (Share(0, 1), 0)
 

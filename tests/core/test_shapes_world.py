@@ -19,14 +19,13 @@ from unireward_plugins.shapes.data import (
     Cell,
     GenerationItem,
     altered,
-    draw_caption,
     draw_clip,
-    draw_clip_caption,
     draw_items,
     draw_scene,
     flawed,
     fulfil,
 )
+from unireward_plugins.shapes.draws import draw_caption, draw_clip_caption
 from unireward_plugins.shapes.questions import (
     CLIP_QUESTIONS,
     QUESTIONS,

@@ -1,9 +1,10 @@
 """The shapes world: pictures and clips of coloured shapes with an exact truth, and a tiny judge of them.
 
-    scene <- render <- truth                     what a picture shows, its pixels, the scene read back from them
-    scene <- questions <- answers <- data        captions, questions, answers, and labelled cases
+    scene <- render <- truth <- check            what a picture shows, its pixels, the scene read back, anyone's samples
+    scene <- captions <- draws <- data           what is asked for and what is left to chance, and labelled cases
+    grammar <- questions <- answers <- data      how answers are worded, what they are worth, and cases with them
     rubrics <- lesson <- train_judge             what the judge is asked, what it should reply, how it was taught
-    measures <- evaluate                         what it can do, with intervals
+    data <- trials <- evaluate                   what a judge says of fresh cases, what it can do, with intervals
 
 It proves nothing about large checkpoints: it is what tests and demonstrations run on, where the truth is known.
 """

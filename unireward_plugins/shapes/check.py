@@ -9,14 +9,12 @@ It sees pixels and texts only. `unireward shapes check` is its command.
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +24,7 @@ from unireward_plugins.media.frames import FrameRule
 from unireward_plugins.shapes.captions import NUMBERS, PLURALS, RELATIONS, Caption, Grades, Wanted, grades, misses
 from unireward_plugins.shapes.clip_truth import read_clips
 from unireward_plugins.shapes.measures import Share
+from unireward_plugins.shapes.prompt_files import named_prompts, prompt_lines
 from unireward_plugins.shapes.render import FRAMES, SIDE, Pictures
 from unireward_plugins.shapes.scene import ACTIONS, COLOURS, OUTLINES, PLACES, SIZES, Clip, Subject
 from unireward_plugins.shapes.truth import read_scenes
@@ -34,9 +33,6 @@ Value = TypeVar("Value", bound=str)
 
 READ_AT_ONCE = 128
 """How many samples are decoded and read together."""
-FILE_KEYS = ("file_name", "file", "image", "video")
-PROMPT_KEYS = ("prompt", "caption", "text")
-"""What tables call the two columns that matter here."""
 METADATA = ("metadata.jsonl", "metadata.csv")
 """Where an image folder of `datasets` keeps its prompts."""
 ENDINGS = frozenset(
@@ -141,7 +137,7 @@ def read_captions(file: Path, samples: Sequence[Path]) -> dict[Path, Caption]:
     """
     if file.suffix.lower() == ".txt":
         return _captions_in_order(file, samples)
-    named = _named_prompts(file)
+    named = named_prompts(file)
     captions = {}
     for sample in samples:
         parts = sample.absolute().parts
@@ -254,7 +250,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _captions_in_order(file: Path, samples: Sequence[Path]) -> dict[Path, Caption]:
-    lines = _text(file).rstrip().split("\n")
+    lines = prompt_lines(file)
     if len(lines) != len(samples):
         raise UniRewardError(
             f"{file} has {len(lines)} lines and there are {len(samples)} samples: it needs one prompt a line, in the "
@@ -262,64 +258,6 @@ def _captions_in_order(file: Path, samples: Sequence[Path]) -> dict[Path, Captio
         )
     places = (f"{file}:{number}" for number in range(1, len(lines) + 1))
     return {sample: _caption_at(place, line) for sample, place, line in zip(samples, places, lines, strict=True)}
-
-
-def _named_prompts(file: Path) -> dict[str, tuple[str, str]]:
-    """Where each prompt stands, and the prompt, by the file that it is for."""
-    prompts: dict[str, tuple[str, str]] = {}
-    for place, path, text in _rows(file):
-        name = Path(path).as_posix()
-        if prompts.get(name, ("", text))[1] != text:
-            raise UniRewardError(f"{place}: there is another prompt for {name!r} at {prompts[name][0]}")
-        prompts[name] = place, text
-    return prompts
-
-
-def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
-    """The place, the file name and the prompt of each row."""
-    text = _text(file)
-    match file.suffix.lower():
-        case ".jsonl":
-            lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-            rows = [(f"{file}:{number}", _json(line, f"{file}:{number}")) for number, line in lines]
-        case ".csv":
-            rows = [(f"{file}:{number}", row) for number, row in enumerate(csv.DictReader(text.splitlines()), 2)]
-        case ".json":
-            content = _json(text, str(file))
-            if isinstance(content, dict):
-                content = [{"file": name, "prompt": prompt} for name, prompt in content.items()]
-            if not isinstance(content, list):
-                raise UniRewardError(
-                    f"{file}: prompts are a list of objects, or one object of names and prompts, got {content!r}"
-                )
-            rows = [(f"{file}, entry {number}", row) for number, row in enumerate(content, 1)]
-        case _:
-            raise UniRewardError(f"{file}: prompts are read from .txt, .json, .jsonl and .csv files")
-    for place, row in rows:
-        yield place, _value(row, FILE_KEYS, place), _value(row, PROMPT_KEYS, place)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UniRewardError(f"the prompts in {file} cannot be read: {error}") from error
-
-
-def _json(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UniRewardError(f"{place}: not JSON: {error}") from error
-
-
-def _value(row: object, keys: Sequence[str], place: str) -> str:
-    """The text under the first of the keys that the row has."""
-    found = row if isinstance(row, dict) else {}
-    value = next((found[key] for key in keys if found.get(key) is not None), None)
-    if not isinstance(value, str):
-        raise UniRewardError(f"{place}: a row needs a text under one of {', '.join(keys)}, got {row!r}")
-    return value
 
 
 def _caption_at(place: str, text: str) -> Caption:

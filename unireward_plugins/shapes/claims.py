@@ -20,8 +20,9 @@ from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.judges import ModelJudge, average_of_orders
 from unireward_plugins.rubrics import Readout
 from unireward_plugins.shapes.data import CELLS, Item, draw_items
-from unireward_plugins.shapes.evaluate import cases_of, is_right, likelihoods, winner
+from unireward_plugins.shapes.evaluate import is_right, winner
 from unireward_plugins.shapes.recipe import CHECKPOINT
+from unireward_plugins.shapes.trials import cases_of, likelihoods
 from unireward_plugins.types import Case, Verdict
 
 if TYPE_CHECKING:

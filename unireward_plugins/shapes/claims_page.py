@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from unireward_plugins.shapes.claims import ITEMS, SEEDS, STEPS, Result
 from unireward_plugins.shapes.claims_plots import plot
-from unireward_plugins.shapes.claims_questions import BOTH, CLAIMS, READOUTS, Claim, Column
+from unireward_plugins.shapes.claims_questions import BOTH, CLAIMS, READOUT_COLUMNS, Column, PaperClaim
 from unireward_plugins.shapes.claims_verdict import AGREEING, MINUS, SPREADS, points, verdict
 
 
@@ -74,7 +74,7 @@ def summary(results: Sequence[Result]) -> str:
     return "\n".join(lines) + "\n\n" + VERDICTS.format(agreeing=f"{AGREEING:.0%}", spreads=f"{SPREADS:g}")
 
 
-def section(claim: Claim, results: Sequence[Result]) -> str:
+def section(claim: PaperClaim, results: Sequence[Result]) -> str:
     """One claim: the verdict, the plot, then what the paper says, then the figures and the differences."""
     return "\n\n".join(
         [
@@ -88,7 +88,7 @@ def section(claim: Claim, results: Sequence[Result]) -> str:
     )
 
 
-def shares_table(claim: Claim, results: Sequence[Result]) -> str:
+def shares_table(claim: PaperClaim, results: Sequence[Result]) -> str:
     """Per cent right, mean and standard deviation over the seeds."""
     lines = [_line("right, %", *(column.title for column in claim.columns)), _rule(claim.columns)]
     for number, row in enumerate(claim.rows):
@@ -97,7 +97,7 @@ def shares_table(claim: Claim, results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def differences_table(claim: Claim, results: Sequence[Result]) -> str:
+def differences_table(claim: PaperClaim, results: Sequence[Result]) -> str:
     """Points of difference: the mean, and each seed; bold where all seeds agree."""
     lines = [_line("difference, points", *(column.title for column in claim.columns), "mean"), _rule(claim.columns, 2)]
     for rows in claim.comparisons:
@@ -117,25 +117,25 @@ def orders(results: Sequence[Result]) -> str:
         return [part / whole if whole else 0.0 for part, whole in zip(parts, wholes, strict=True)]
 
     rows = {
-        "the first candidate wins": [shares(column, "first") for column in READOUTS],
-        "both orders name the same winner": [shares(column, "agreed") for column in READOUTS],
-        "right, where they do": list(map(right_of_agreed, READOUTS)),
-        "right, of all, in one order": [shares(column, "pair") for column in READOUTS],
-        "no verdict": [shares(column, "unread") for column in READOUTS],
+        "the first candidate wins": [shares(column, "first") for column in READOUT_COLUMNS],
+        "both orders name the same winner": [shares(column, "agreed") for column in READOUT_COLUMNS],
+        "right, where they do": list(map(right_of_agreed, READOUT_COLUMNS)),
+        "right, of all, in one order": [shares(column, "pair") for column in READOUT_COLUMNS],
+        "no verdict": [shares(column, "unread") for column in READOUT_COLUMNS],
     }
-    lines = [_line("%", *(column.title for column in READOUTS)), _rule(READOUTS)]
+    lines = [_line("%", *(column.title for column in READOUT_COLUMNS)), _rule(READOUT_COLUMNS)]
     lines += [_line(label, *map(_spread, found)) for label, found in rows.items()]
     return "\n".join(lines) + "\n\n" + ORDERS
 
 
-def _name(claim: Claim, number: int) -> str:
+def _name(claim: PaperClaim, number: int) -> str:
     """A row's label, with the heading that it stands under."""
     heading = next((row.heading for row in reversed(claim.rows[: number + 1]) if row.heading), "")
     label = claim.rows[number].label
     return f"{label} ({heading})" if heading else label
 
 
-def _against(claim: Claim, rows: tuple[int, int]) -> str:
+def _against(claim: PaperClaim, rows: tuple[int, int]) -> str:
     return f"{claim.rows[rows[0]].label} {MINUS} {_name(claim, rows[1])}"
 
 

@@ -7,7 +7,7 @@ from html import escape
 from statistics import fmean
 
 from unireward_plugins.shapes.claims import Result
-from unireward_plugins.shapes.claims_questions import Claim, Column
+from unireward_plugins.shapes.claims_questions import Column, PaperClaim
 
 LABELS, COLUMN, GAP, LINE, TOP, BOTTOM = 204, 130, 14, 22, 44, 36
 """Of a plot: the widths of the labels, of a column and between columns, and the heights of a row, of what stands above
@@ -18,7 +18,7 @@ STYLE = (
 )
 
 
-def plot(claim: Claim, results: Sequence[Result]) -> str:
+def plot(claim: PaperClaim, results: Sequence[Result]) -> str:
     """A line for each row, a column for each column: every seed a dot, the mean a stroke. SVG that stands by itself."""
     every = [value for row in claim.rows for column in claim.columns for value in claim.values(results, row, column)]
     low = min(int(10 * min(every)) / 10, 0.9)
@@ -43,7 +43,7 @@ def plot(claim: Claim, results: Sequence[Result]) -> str:
     )
 
 
-def _labels(claim: Claim, places: Sequence[float]) -> str:
+def _labels(claim: PaperClaim, places: Sequence[float]) -> str:
     drawn = []
     for row, place in zip(claim.rows, places, strict=True):
         if row.heading:

@@ -9,7 +9,7 @@ from unireward_plugins.shapes.claims import MEASURED, Result
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class JudgeRow:
     """One line of a plot and of its table: a judge, asked in a way."""
 
     label: str
@@ -36,7 +36,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PaperClaim:
     """A question, what the papers say, and what is compared to find out."""
 
     slug: str
@@ -44,12 +44,12 @@ class Claim:
     paper: str
     thesis: str
     """What is claimed; it holds where the first of two compared rows is the better one."""
-    rows: tuple[Row, ...]
+    rows: tuple[JudgeRow, ...]
     columns: tuple[Column, ...]
     comparisons: Mapping[tuple[int, int], str]
     """Which rows are compared, the first minus the second, and in words for which case that speaks."""
 
-    def values(self, results: Sequence[Result], row: Row, column: Column) -> list[float]:
+    def values(self, results: Sequence[Result], row: JudgeRow, column: Column) -> list[float]:
         """The shares of one row in one column, one for each seed."""
         name = row.measure.format(column.fills)
         return [
@@ -62,24 +62,24 @@ class Claim:
         return [one - other for one, other in zip(better, worse, strict=True)]
 
 
-CELLS = tuple(Column(task, arity) for task in MEASURED for arity in ("point", "pair"))
-READOUTS = tuple(Column(task, readout) for task in MEASURED for readout in ("generate", "likelihood"))
+ARITY_COLUMNS = tuple(Column(task, arity) for task in MEASURED for arity in ("point", "pair"))
+READOUT_COLUMNS = tuple(Column(task, readout) for task in MEASURED for readout in ("generate", "likelihood"))
 BOTH, DIRECT = "both image tasks", "both image tasks, direct"
 CLAIMS = (
-    Claim(
+    PaperClaim(
         "joint",
         "Does learning several tasks together help each of them?",
         "UnifiedReward ([arXiv 2503.05236](https://arxiv.org/abs/2503.05236)) says that learning to judge several "
         "visual tasks together brings substantial mutual benefits.",
         "Learning several tasks together helps",
         (
-            Row("alone", "{} alone, equal steps per task", "generate, {}", heading="equal steps of the task"),
-            Row("both image tasks", BOTH, "generate, {}"),
-            Row("alone", "{} alone", "generate, {}", heading="equal steps in all"),
-            Row("both image tasks", BOTH, "generate, {}"),
-            Row("all four tasks", "all four tasks", "generate, {}"),
+            JudgeRow("alone", "{} alone, equal steps per task", "generate, {}", heading="equal steps of the task"),
+            JudgeRow("both image tasks", BOTH, "generate, {}"),
+            JudgeRow("alone", "{} alone", "generate, {}", heading="equal steps in all"),
+            JudgeRow("both image tasks", BOTH, "generate, {}"),
+            JudgeRow("all four tasks", "all four tasks", "generate, {}"),
         ),
-        CELLS,
+        ARITY_COLUMNS,
         {
             (1, 0): "for both image tasks with equal steps of the task",
             (3, 2): "for both image tasks with equal steps in all",
@@ -87,36 +87,36 @@ CLAIMS = (
             (4, 3): "for all four tasks in place of both image tasks, with equal steps in all",
         },
     ),
-    Claim(
+    PaperClaim(
         "reasons",
         "Do reasons help?",
         "UnifiedReward-Think ([arXiv 2505.03318](https://arxiv.org/abs/2505.03318)) says that a judge that reasons "
         "before its verdict is more reliable, and that one that has learned to reason judges better without it, too.",
         "Reasons help",
         (
-            Row("taught reasons, gives them", BOTH, "generate, {}"),
-            Row("taught reasons, asked directly", BOTH, "likelihood, {}"),
-            Row("taught no reasons", DIRECT, "likelihood, {}"),
+            JudgeRow("taught reasons, gives them", BOTH, "generate, {}"),
+            JudgeRow("taught reasons, asked directly", BOTH, "likelihood, {}"),
+            JudgeRow("taught no reasons", DIRECT, "likelihood, {}"),
         ),
-        CELLS,
+        ARITY_COLUMNS,
         {
             (0, 1): "for giving them, against the same judge asked directly",
             (0, 2): "for giving them, against a judge taught none",
             (1, 2): "for having learned them, against a judge taught none, both asked directly",
         },
     ),
-    Claim(
+    PaperClaim(
         "pairs",
         "Compare two, or score each? In one order, or in both?",
         "UnifiedReward is taught both to compare pairs and to score candidates alone, and filters preference data by "
         "the one and then by the other. Asking in both orders is the usual remedy for a judge that prefers a position.",
         "Comparing two is better than scoring each, and both orders better than one",
         (
-            Row("compared, in one order", BOTH, "{}, pair"),
-            Row("compared, in both orders", BOTH, "{}, both orders"),
-            Row("each scored alone", BOTH, "{}, by points"),
+            JudgeRow("compared, in one order", BOTH, "{}, pair"),
+            JudgeRow("compared, in both orders", BOTH, "{}, both orders"),
+            JudgeRow("each scored alone", BOTH, "{}, by points"),
         ),
-        READOUTS,
+        READOUT_COLUMNS,
         {
             (0, 2): "for comparing in one order, against scoring",
             (1, 2): "for comparing in both orders, against scoring",

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Literal, TypeAlias
 
 from unireward_plugins.shapes.claims import Result
-from unireward_plugins.shapes.claims_questions import Claim
+from unireward_plugins.shapes.claims_questions import PaperClaim
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -19,7 +19,7 @@ deviations of the seeds' means away from 0. Where nothing matters, twelve compar
 about one time in twenty."""
 
 
-def verdict(claim: Claim, results: Sequence[Result]) -> str:
+def verdict(claim: PaperClaim, results: Sequence[Result]) -> str:
     """One sentence: whether it held in all cases, in some or in none, and what each case says."""
     answers, told = [], []
     for rows, where in claim.comparisons.items():

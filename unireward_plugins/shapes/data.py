@@ -6,11 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from types import MappingProxyType
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias
 
 from unireward_plugins.media import Media
 from unireward_plugins.shapes.answers import draw_answer, mentions_held_out
-from unireward_plugins.shapes.captions import RELATIONS, Caption, Grades, Wanted, grades, holds
+from unireward_plugins.shapes.captions import Caption, Grades, Wanted, grades, holds
+from unireward_plugins.shapes.draws import (
+    altered_clip,
+    altered_scene,
+    clip_of,
+    draw_action,
+    draw_caption,
+    draw_clip_caption,
+    draw_shape,
+    in_order,
+)
 from unireward_plugins.shapes.questions import (
     CLIP_QUESTIONS,
     QUESTIONS,
@@ -19,23 +29,16 @@ from unireward_plugins.shapes.questions import (
     grade_answer,
 )
 from unireward_plugins.shapes.scene import (
-    ACTIONS,
     CLIP_FLAWS,
-    COLOURS,
     DAMAGES,
     FLAWS,
     GROUNDS,
-    OUTLINES,
     PLACES,
     SIZES,
-    Action,
     Clip,
-    Place,
     Scene,
     Shape,
-    Size,
     Subject,
-    possible_places,
 )
 from unireward_plugins.types import Case, Task
 
@@ -43,7 +46,6 @@ Split: TypeAlias = Literal["train", "fresh"]
 """`"train"` never holds a held-out combination, relation, action or question; `"fresh"` draws from everything."""
 Cell: TypeAlias = tuple[Task, int]
 """A task and how many candidates are judged at a time."""
-Value = TypeVar("Value")
 
 CELLS: Mapping[str, Cell] = MappingProxyType(
     {
@@ -182,45 +184,25 @@ def draw_items(cell: Cell, count: int, *, seed: int | str, split: Split = "fresh
     return [next(items) for _ in range(count)]
 
 
-def draw_caption(rng: Random) -> Caption:
-    """What a picture is asked to show: one shape, two in relation, or several of a kind."""
-    kind = rng.random()
-    if kind < 0.45:
-        place = rng.choice(PLACES) if rng.random() < 0.3 else None
-        return Caption((_wanted(rng, place),))
-    if kind < 0.8:
-        return Caption((_wanted(rng), _wanted(rng)), relation=rng.choice(RELATIONS))
-    return Caption((replace(_wanted(rng), size=None),) * rng.choice((2, 2, 3)))
-
-
-def draw_clip_caption(rng: Random) -> Caption:
-    """What a clip is asked to show: a shape to which something happens."""
-    action = _draw_action(rng)
-    wanted = _wanted(rng)
-    while action == f"turns {wanted.colour}":
-        wanted = _wanted(rng)
-    return Caption((replace(wanted, size=None) if action in ("grows", "shrinks") else wanted,), action=action)
-
-
 def fulfil(caption: Caption, rng: Random) -> Subject:
     """A flawless picture or clip of all that a caption asks for; what it leaves open is drawn."""
     shapes = [_fulfilled(one, rng) for one in caption.wanted]
     if caption.action is not None:
-        return _clip(shapes[0], caption.action, rng)
+        return clip_of(shapes[0], caption.action, rng)
     while True:
         places = rng.sample(PLACES, len(shapes))
         asked = all(one.place in (None, place) for one, place in zip(caption.wanted, places, strict=True))
         if asked and (caption.relation is None or holds(caption.relation, *places)):
             break
     placed = [replace(shape, place=place) for shape, place in zip(shapes, places, strict=True)]
-    return Scene(_in_order(placed), rng.choice(GROUNDS))
+    return Scene(in_order(placed), rng.choice(GROUNDS))
 
 
 def altered(subject: Subject, rng: Random) -> Subject:
     """The same picture or clip but for one thing."""
     if isinstance(subject, Clip):
-        return _altered_clip(subject, rng)
-    return _altered_scene(subject, rng)
+        return altered_clip(subject, rng)
+    return altered_scene(subject, rng)
 
 
 def flawed(subject: Subject, rng: Random, *, rate: float = FLAWED) -> Subject:
@@ -238,15 +220,15 @@ def flawed(subject: Subject, rng: Random, *, rate: float = FLAWED) -> Subject:
 def draw_scene(rng: Random) -> Scene:
     """Any one, two or three shapes, without a flaw."""
     places = rng.sample(PLACES, rng.choice((1, 1, 2, 2, 3)))
-    return Scene(_in_order([_shape(rng, place) for place in places]), rng.choice(GROUNDS))
+    return Scene(in_order([draw_shape(rng, place) for place in places]), rng.choice(GROUNDS))
 
 
 def draw_clip(rng: Random) -> Clip:
     """Any shape to which anything happens, without a flaw."""
-    shape, action = _shape(rng, PLACES[0]), _draw_action(rng)
+    shape, action = draw_shape(rng, PLACES[0]), draw_action(rng)
     while action == f"turns {shape.colour}":
-        action = _draw_action(rng)
-    return _clip(shape, action, rng)
+        action = draw_action(rng)
+    return clip_of(shape, action, rng)
 
 
 def _task(subject: Subject, doing: Literal["generation", "understanding"]) -> Task:
@@ -281,7 +263,7 @@ def _draw_answers(task: Task, count: int, rng: Random) -> Item:
         subject: Subject = draw_clip(rng)
         question = _draw_question(subject, CLIP_QUESTIONS, rng)
     elif rng.random() < 0.5:
-        subject = replace(draw_scene(rng), shapes=(_shape(rng, rng.choice(PLACES)),))
+        subject = replace(draw_scene(rng), shapes=(draw_shape(rng, rng.choice(PLACES)),))
         question = _draw_question(subject, QUESTIONS, rng)
     else:
         subject = draw_scene(rng)
@@ -302,74 +284,5 @@ def _draw_question(subject: Subject, questions: Sequence[Question], rng: Random)
     return rng.choice([question for question in chosen if question.attribute == attribute])
 
 
-def _altered_scene(scene: Scene, rng: Random) -> Scene:
-    index = rng.randrange(len(scene.shapes))
-    shape, others = scene.shapes[index], [*scene.shapes[:index], *scene.shapes[index + 1 :]]
-    free = [place for place in PLACES if place not in [other.place for other in scene.shapes]]
-    change = rng.random()
-    if change < 0.3:
-        shapes = [*others, replace(shape, colour=_another(COLOURS, shape.colour, rng))]
-    elif change < 0.6:
-        shapes = [*others, replace(shape, outline=_another(OUTLINES, shape.outline, rng))]
-    elif change < 0.7:
-        shapes = [*others, replace(shape, size=_another(SIZES, shape.size, rng))]
-    elif change < 0.85 and others:
-        other = others.pop(rng.randrange(len(others)))
-        shapes = [*others, replace(shape, place=other.place), replace(other, place=shape.place)]
-    elif change < 0.85:
-        shapes = [replace(shape, place=rng.choice(free))]
-    elif len(scene.shapes) < 3 and rng.random() < 0.5:
-        shapes = [*scene.shapes, _shape(rng, rng.choice(free))]
-    else:
-        shapes = others or [shape]
-    return replace(scene, shapes=_in_order(shapes))
-
-
-def _altered_clip(clip: Clip, rng: Random) -> Clip:
-    shape, change = clip.shape, rng.random()
-    if change < 0.3:
-        shape = replace(shape, colour=_another(COLOURS, shape.colour, rng))
-    elif change < 0.6:
-        shape = replace(shape, outline=_another(OUTLINES, shape.outline, rng))
-    elif change < 0.7 and clip.action not in ("grows", "shrinks"):
-        shape = replace(shape, size=_another(SIZES, shape.size, rng))
-    else:
-        return replace(_clip(shape, _draw_action(rng), rng), ground=clip.ground)
-    return clip if clip.action == f"turns {shape.colour}" else replace(clip, shape=shape)
-
-
-def _clip(shape: Shape, action: Action, rng: Random) -> Clip:
-    """A clip of a shape, moved to where it can do it, in a size in which it can, in a colour that it can leave."""
-    sizes: dict[Action, Size] = {"grows": "small", "shrinks": "large"}
-    size = sizes.get(action, shape.size)
-    colour = _another(COLOURS, shape.colour, rng) if action == f"turns {shape.colour}" else shape.colour
-    shape = replace(shape, place=rng.choice(possible_places(action)), size=size, colour=colour)
-    return Clip(shape, action, rng.choice(GROUNDS))
-
-
-def _draw_action(rng: Random) -> Action:
-    """An action of a kind that is as likely as any other, movements thrice as likely."""
-    kinds = ("stays", "moves", "moves", "moves", "grows", "shrinks", "appears", "vanishes", "turns")
-    kind = rng.choice(kinds)
-    return rng.choice([action for action in ACTIONS if action.startswith(kind)])
-
-
 def _fulfilled(wanted: Wanted, rng: Random) -> Shape:
     return Shape(wanted.outline, wanted.colour, rng.choice(SIZES) if wanted.size is None else wanted.size)
-
-
-def _wanted(rng: Random, place: Place | None = None) -> Wanted:
-    size = rng.choice(SIZES) if rng.random() < 0.25 else None
-    return Wanted(rng.choice(OUTLINES), rng.choice(COLOURS), size, place)
-
-
-def _shape(rng: Random, place: Place) -> Shape:
-    return Shape(rng.choice(OUTLINES), rng.choice(COLOURS), rng.choice(SIZES), place)
-
-
-def _in_order(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
-    return tuple(sorted(shapes, key=lambda shape: PLACES.index(shape.place)))
-
-
-def _another(values: tuple[Value, ...], value: Value, rng: Random) -> Value:
-    return rng.choice([other for other in values if other != value])

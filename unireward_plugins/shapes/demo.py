@@ -24,11 +24,11 @@ from unireward_plugins import load_judge
 from unireward_plugins.errors import UniRewardError, needs_extra
 from unireward_plugins.media import Media
 from unireward_plugins.shapes.data import CELLS, draw_items
-from unireward_plugins.shapes.evaluate import cases_of
 from unireward_plugins.shapes.exam import BASE_POLICY, Exam, Policy
 from unireward_plugins.shapes.findings import DemoResult, Drawn, GeneratorRun, Judged, Run
 from unireward_plugins.shapes.recipe import clock
 from unireward_plugins.shapes.report import truth, write_report
+from unireward_plugins.shapes.trials import cases_of
 from unireward_plugins.types import Judge
 
 Watch: TypeAlias = Callable[[str, float], None]

@@ -1,7 +1,6 @@
 """Questions about pictures and clips, and the exact grade of an answer.
 
-An answer is graded by a small grammar that knows the ways to say it ("red", "It is red.", "a red circle", "The circle
-is red."), and takes nothing else: what is repeated, listed, hedged, cut off or beside the question is wrong.
+What says nothing to the small grammar of answers, or is beside the question, is wrong.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from unireward_plugins.shapes.captions import (
     holds,
     plural,
 )
+from unireward_plugins.shapes.grammar import match_answer
 from unireward_plugins.shapes.scene import (
     ACTIONS,
     ATTRIBUTES,
@@ -207,7 +207,7 @@ def answer_is_right(subject: Subject, question: Question, answer: str) -> bool:
 
 def read_answer(answer: str) -> Claim | None:
     """What an answer claims; `None` for what is not one well-formed answer."""
-    match = _ANSWER.fullmatch(" ".join(answer.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split()))
+    match = match_answer(answer)
     if match is None:
         return None
     facts = [(_TOPIC_OF[word], word) for word in _VALUE.findall(match["sentence"] or match["bare"] or "")]
@@ -284,35 +284,6 @@ def _questions_about_clips() -> tuple[Question, ...]:
     )
 
 
-def _answer_grammar() -> re.Pattern[str]:
-    """The ways to say an answer, in lower case with single spaces."""
-    size, colour, outline = ("|".join(values) for values in (SIZES, COLOURS, OUTLINES))
-    place, number, ground, action = ("|".join(values) for values in (PLACES, NUMBERS, GROUNDS, ACTIONS))
-    noun = rf"(?:{outline}|shape)"
-    described = rf"(?:(?:{size}) )?(?:(?:{colour}) )?{noun}"
-    thing = rf"(?:(?:an?|the) )?{described}"
-    quality = rf"(?:{size}|{colour}|(?:{size}) (?:and )?(?:{colour}))"
-    sentence = "|".join(
-        [
-            quality,
-            rf"(?:(?:it is|it's|this is|i see|there is|the answer is) )?{thing}",
-            rf"(?:it is|it's|the answer is|the {described} is) {quality}",
-            rf"(?:the colour is|the color is) (?:{colour})",
-            rf"the size is (?:{size})",
-            rf"the shape is (?:an? )?(?:{outline})",
-            rf"(?:(?:there are|there is|i see|the answer is) )?(?:{number})",
-            rf"(?:(?:it is|it's|the {described} is) )?(?:(?:at|in) the )?(?:{place})",
-            rf"(?:the answer is )?(?:{place})",
-            rf"(?:(?:it is|it's|the ground is|the answer is) )?(?:{ground})",
-            rf"(?:(?:it|the {described}) )?(?:{action})",
-        ]
-    )
-    negation = rf"(?:it is not|it's not|it isn't)(?: (?:an? )?(?P<denied>{size}|{colour}|{outline}))?"
-    negation += "|it does not|it doesn't|there is not|there isn't"
-    rest = rf"(?P<negation>{negation})|(?:it is|it does|there is)|(?P<sentence>{sentence})"
-    return re.compile(rf"(?:(?P<opening>yes|no)(?:[,.] ?(?:{rest}))?|(?P<bare>{sentence}))[.!]?")
-
-
 _TOPIC_OF: Mapping[str, Topic] = {
     value: topic
     for topic, values in VALUES.items()
@@ -320,7 +291,6 @@ _TOPIC_OF: Mapping[str, Topic] = {
     for value in values
 }
 _VALUE = re.compile(rf"\b(?:{'|'.join(sorted(_TOPIC_OF, key=len, reverse=True))})\b")
-_ANSWER = _answer_grammar()
 QUESTIONS: tuple[Question, ...] = _questions_about_one()
 """The questions about a picture of one shape: six open ones, fourteen with yes or no for an answer."""
 SCENE_QUESTIONS: tuple[Question, ...] = _questions_about_several()

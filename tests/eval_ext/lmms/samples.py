@@ -22,7 +22,7 @@ from datasets import List as ListOf
 from unireward_plugins.media import Media
 from unireward_plugins.shapes.data import Item, draw_items
 from unireward_plugins.shapes.edits import draw_edit_items
-from unireward_plugins.shapes.evaluate import cases_of
+from unireward_plugins.shapes.trials import cases_of
 from unireward_plugins.types import Case, Task
 
 SEED = 8

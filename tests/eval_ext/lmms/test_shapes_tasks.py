@@ -13,7 +13,8 @@ from unireward_plugins import UniRewardError
 from unireward_plugins.intervals import wilson_interval
 from unireward_plugins.media import Media
 from unireward_plugins.shapes.data import CELLS
-from unireward_plugins.shapes.evaluate import FRESH_SEED, Part
+from unireward_plugins.shapes.evaluate import FRESH_SEED
+from unireward_plugins.shapes.trials import Part
 
 NAMES = [name.replace(", ", " ").replace(" ", "_") for name in CELLS]
 EVERY = pytest.mark.parametrize("name", NAMES)

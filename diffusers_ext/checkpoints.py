@@ -146,7 +146,7 @@ def check_same_run(file: Path, run: Mapping[str, Any], *, options: Collection[st
     """
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(run, indent=2))
+        write_whole(file, json.dumps(run, indent=2).encode())
         return
     known = json.loads(file.read_text())
     given = json.loads(json.dumps(run))
@@ -172,7 +172,7 @@ def cut_log(file: Path, step: int) -> list[dict[str, Any]]:
     """Keep the lines of a log up to a step, and return them; none at step 0, where everything begins anew."""
     lines = [line for line in read_log(file) if line["step"] <= step] if step else []
     if file.is_file():
-        write_text(file, "".join(f"{json.dumps(line)}\n" for line in lines))
+        write_whole(file, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
     return lines
 
 
@@ -191,8 +191,3 @@ def add_line(file: Path, line: Mapping[str, Any]) -> None:
     """Add a line to a log."""
     with file.open("a", encoding="utf-8") as log:
         log.write(json.dumps(line, allow_nan=False) + "\n")
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file that appears as a whole."""
-    write_whole(file, text.encode())

@@ -31,6 +31,7 @@ from diffusers_ext.pair_errors import Errors, measures, pair_errors
 from diffusers_ext.preferences import read_preferences
 from diffusers_ext.stabilisers import AutoBeta, anchor, loser_scale, scale_loser
 from diffusers_ext.training_setup import accelerator_for, adapter_with_cache, cautions, check_same_run, pair_weights
+from diffusers_ext.validation import judge_name
 from diffusers_ext.winner_watch import WinnerWatch
 from hub.cards import counted
 from unireward_plugins.errors import UniRewardError
@@ -55,6 +56,11 @@ class DPOTrainer:
         judge = judge or config.judge
         if config.evaluate_every and judge is None:
             raise UniRewardError("evaluate_every needs a judge: judge: shapes, a checkpoint id, or http://...")
+        if judge is not None and not config.evaluate_every:
+            raise UniRewardError(
+                f"judge: {judge_name(judge)} scores the samples of evaluations, and evaluate_every: 0 says that there "
+                "are none: set evaluate_every to the steps between two of them, or leave judge out"
+            )
         source = config.pairs if pairs is None else pairs
         if source == "":
             raise UniRewardError("there are no pairs: name them in the configuration, or give DPOTrainer(..., pairs=)")

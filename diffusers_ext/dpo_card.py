@@ -59,6 +59,8 @@ FOLDER = "  # a folder of whoever trained this, no id on the Hub"
 """Follows the name of a base that nobody else can load by it."""
 
 EMBEDDED_LORA = """\
+It belongs to the generator `{pipeline}`, which comes with `pip install 'unireward-plugins[diffusers]'`:
+
 ```python
 from diffusers_ext.load_pipeline import load_pipeline
 

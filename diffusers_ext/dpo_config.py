@@ -125,7 +125,7 @@ class DPOConfig:
     evaluation_count: int = 32
     """How many of them are sampled, one sample each, always from the same noise."""
     judge: str | None = None
-    """Who scores the samples: what `load_judge` takes."""
+    """Who scores the samples of evaluations: what `load_judge` takes."""
     call: dict[str, Any] = field(default_factory=dict)
     """Arguments of the pipeline's call for the samples: `{num_inference_steps: 4, guidance_scale: 0.0}`."""
     trackers: tuple[str, ...] = ()
@@ -154,6 +154,9 @@ class DPOConfig:
             if name not in keywords or name == "baseline":
                 own = ", ".join(one for one in keywords if one != "baseline") or "none"
                 raise UniRewardError(f"loss {self.loss!r} has no option {name!r}; it has {own}")
+        options = {name: _typed(value, float, f"loss_options: {name}") for name, value in self.loss_options.items()}
+        object.__setattr__(self, "loss_options", options)
+        LOSSES[self.loss].check(options)
         for name in self.trackers:
             if name not in TRACKERS:
                 near = did_you_mean(name, TRACKERS)

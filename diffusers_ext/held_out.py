@@ -55,14 +55,6 @@ class HeldOut:
         there = read_prompts(file) if file else list(dict.fromkeys(self._held_out))
         return there[: self.config.evaluation_count]
 
-    @cached_property
-    def judge(self) -> Judge:
-        """Who scores the samples."""
-        from unireward_plugins.loading import load_judge
-
-        assert self._judge is not None
-        return load_judge(self._judge)
-
     @property
     def judge_name(self) -> str | None:
         """What the judge is called, `None` where there is none."""
@@ -71,7 +63,8 @@ class HeldOut:
     @cached_property
     def rewards(self) -> ValidationRewards:
         """What the judge said so far."""
-        return ValidationRewards(self.judge, folder=self.output)
+        assert self._judge is not None
+        return ValidationRewards(self._judge, folder=self.output)
 
     @property
     def file(self) -> Path:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 import unireward_plugins
-from diffusers_ext.sample import OWN_ARGUMENTS, Pipeline
+from diffusers_ext.sample import OWN_ARGUMENTS, Pipeline, full_call
 from hub.model_cards import LORA
 from unireward_plugins.errors import BackendError, UniRewardError, did_you_mean, needs_extra
 
@@ -134,7 +134,7 @@ def origin(pipeline: Pipeline, call: Mapping[str, Any]) -> dict[str, Any]:
 
     `pipeline` (its name; of a folder without the path, which nobody else has: `final@0a1b2c3d`, after its weights),
     `class`, `weights` (`fingerprint`), `dtype`, `device`, `noise` (where the generator of the starting noise lives),
-    `call` (the pipeline's arguments) and `versions`.
+    `call` (the pipeline's arguments, completed by `full_call`) and `versions`.
     """
     known: dict[str, Any] = {"pipeline": name_of(pipeline), "class": name_of(pipeline), "weights": None}
     if is_diffusers(pipeline):
@@ -147,7 +147,7 @@ def origin(pipeline: Pipeline, call: Mapping[str, Any]) -> dict[str, Any]:
             "dtype": str(piece.dtype).removeprefix("torch."),
             "device": piece.device.type,
         }
-    return known | {"noise": "torch.Generator('cpu')", "call": dict(call), "versions": _versions()}
+    return known | {"noise": "torch.Generator('cpu')", "call": full_call(pipeline, call), "versions": _versions()}
 
 
 def _portable_name(source: str, weights: str) -> str:

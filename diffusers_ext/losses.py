@@ -158,6 +158,12 @@ class Loss:
     needs_baseline: bool = False
     """Whether `of` takes `baseline=`, from `kto_baseline`."""
 
+    def check(self, options: Mapping[str, float]) -> None:
+        """Raise `UniRewardError` for an option out of its range, as the loss itself does at its first pair."""
+        equal = torch.zeros(1)
+        baseline = {"baseline": 0.0} if self.needs_baseline else {}
+        self.of(Errors(equal, equal, equal, equal), self.beta, **options, **baseline)
+
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {

@@ -169,13 +169,14 @@ def _rows_of(source: Any, split: str) -> tuple[Any, Mapping[str, int]]:
 
 def _upstream(file: Path) -> Sifted:
     """The pairs in an upstream file; where the files that it names lie elsewhere, the error says what takes them."""
+    from hub.entries import LiesElsewhere
     from hub.upstream import read_upstream
 
     try:
         return read_upstream(file)
-    except UniRewardError as error:
+    except LiesElsewhere as error:
         convert = f"unireward pairs convert {shlex.quote(str(file))} PAIRS --media FOLDER, and train on PAIRS"
-        raise UniRewardError(str(error).replace("--media FOLDER, or media= in Python", convert)) from error
+        raise UniRewardError(f"{error.told}: {convert}") from error
 
 
 def _check_place(source: str) -> None:

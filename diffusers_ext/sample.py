@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -44,8 +45,9 @@ def samples(
     Each is `pipeline(prompt=prompt, generator=torch.Generator().manual_seed(its_seed), **call)`; the generator lives on
     the CPU whatever the pipeline runs on, so that a seed means the same noise everywhere. With `together` above 1 so
     many are drawn in one call, as `pipeline(prompt=[prompt, ...], generator=[...], **call)`: faster, from the same
-    noise, and the same as alone but for the rounding of a batch. Raises `UniRewardError` where `call` sets what is set
-    here, or where the pipeline's answer does not hold one picture or clip for each.
+    noise, and the same as alone but for the rounding of a batch. `call` is completed by `full_call`. Raises
+    `UniRewardError` where it sets what is set here, asks for more frames than there can be, or where the pipeline's
+    answer does not hold one picture or clip for each.
     """
     with needs_extra("sampling from a diffusers pipeline", "diffusers"):
         import torch
@@ -56,7 +58,7 @@ def samples(
             f"{', '.join(taken)} cannot be passed on to the pipeline: candidates are drawn one by one, from "
             "seed, seed + 1, ..., as pictures. Say how many with candidates= and where to begin with seed="
         )
-    drawn = []
+    call, drawn = full_call(pipeline, call), []
     for first in range(seed, seed + count, together):
         seeds = range(first, min(first + together, seed + count))
         noises = [torch.Generator("cpu").manual_seed(own_seed) for own_seed in seeds]
@@ -66,6 +68,26 @@ def samples(
         outputs, blanked = _outputs(answer, len(seeds)), _blanked(answer, len(seeds))
         drawn += [Sample(*one) for one in zip(outputs, seeds, blanked, strict=True)]
     return drawn
+
+
+def full_call(pipeline: Pipeline, call: Mapping[str, Any]) -> dict[str, Any]:
+    """The call arguments, with `num_frames` where the pipeline would make more frames than its model takes.
+
+    AnimateDiff makes 16 unless it is told otherwise; the motion layers of the embedded clip generator have places for
+    eight. `UniRewardError` where `call` asks for more than there are places.
+    """
+    denoiser = getattr(pipeline, "unet", None)
+    places: int | None = getattr(getattr(denoiser, "config", None), "motion_max_seq_length", None)
+    usual = inspect.signature(type(pipeline).__call__).parameters.get("num_frames") if places else None
+    if places is None or usual is None:
+        return dict(call)
+    wanted = call.get("num_frames")
+    if isinstance(wanted, int) and wanted > places:
+        raise UniRewardError(
+            f"num_frames={wanted} is more than this {type(pipeline).__name__} takes: the motion layers of "
+            f"its {type(denoiser).__name__} have places for {places} frames"
+        )
+    return {"num_frames": places, **call} if usual.default > places else dict(call)
 
 
 def _outputs(answer: Any, count: int) -> list[Image | list[Image]]:

@@ -23,11 +23,12 @@ from unireward_plugins.backends.fingerprint import folder_hash
 from unireward_plugins.errors import MissingExtra, UniRewardError, needs_extra
 
 FREE = frozenset(
-    {"pairs", "output", "split", "cache", "checkpoint_every", "trackers", "evaluate_every", "compile"}
+    {"pairs", "output", "split", "cache", "checkpoint_every", "trackers", "evaluate_every", "judge", "compile"}
     | {"gradient_checkpointing", "accumulation"}
 )
 """Settings that a run may be continued with others of: they do not change its course. Of accumulation and processes the
-product counts, and of the pairs their content; the batch size decides which pairs come together, and when."""
+product counts, and of the pairs their content; the batch size decides which pairs come together, and when. Whether the
+judge is the one of the evaluations before is looked at where there are any (`ValidationRewards.resume`)."""
 TAKING_PART = ("unet", "transformer", "vae", "text_encoder")
 """How the names of the components begin whose weights decide a run's course."""
 

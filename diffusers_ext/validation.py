@@ -1,6 +1,6 @@
 """Scores the validation pictures or clips of a training run, against the first validation, and notes the best step.
 
-validation = ValidationRewards(load_judge("shapes"), trackers=accelerator.trackers, folder=output_dir)
+validation = ValidationRewards("shapes", trackers=accelerator.trackers, folder=output_dir)
 for step in ...:
     validation.score(step, prompts, [pipeline(prompt).images[0] for prompt in prompts])
 validation.best.step
@@ -21,6 +21,7 @@ from diffusers_ext.sheet import Scored, sheet
 from diffusers_ext.whole_files import write_whole
 from unireward_plugins.errors import UniRewardError, UnsupportedCase
 from unireward_plugins.judges import ask, both_orders, in_one_order
+from unireward_plugins.loading import load_judge
 from unireward_plugins.media import Media
 from unireward_plugins.types import Case, Judge, Verdict
 
@@ -76,9 +77,12 @@ class ValidationRewards:
     In a run of many processes the main process alone makes this and uses it.
     """
 
-    def __init__(self, judge: Judge, *, trackers: Sequence[Any] = (), folder: str | Path | None = None) -> None:
-        """`trackers` are those of `accelerate` (`accelerator.trackers`); `REPORT` goes into the folder."""
-        self.judge = judge
+    def __init__(
+        self, judge: str | Path | Judge, *, trackers: Sequence[Any] = (), folder: str | Path | None = None
+    ) -> None:
+        """`judge` is a judge or its name (`load_judge`), `trackers` are those of `accelerate` (`accelerator.trackers`);
+        `REPORT` goes into the folder."""
+        self.judge = load_judge(judge)
         self.trackers = trackers
         self.folder = None if folder is None else Path(folder)
         self.history: list[Validation] = []

@@ -16,6 +16,17 @@ CHUNK = 2**20
 _SPACE = re.compile(r"[\s\ufeff]*")
 
 
+class LiesElsewhere(UniRewardError):
+    """A file that an entry names is not below the folder where it is looked for.
+
+    `told` is the message without its end, which says how the commands and functions of `hub` take another folder.
+    """
+
+    def __init__(self, told: str) -> None:
+        super().__init__(f"{told}: --media FOLDER, or media= in Python")
+        self.told = told
+
+
 def read_entries(file: Path) -> Iterator[dict[str, Any]]:
     """The objects in a file with a JSON list, or with one object on each line; never all in memory.
 
@@ -117,14 +128,12 @@ def media_of(name: Any, folder: Path, place: str) -> Media:
 def _file(name: str, folder: Path, place: str) -> Path:
     file = folder / name
     if not file.is_file():
-        raise UniRewardError(
-            f"{place}: there is no file {str(file)!r}. Say where the files are: --media FOLDER, or media= in Python"
-        )
+        raise LiesElsewhere(f"{place}: there is no file {str(file)!r}. Say where the files are")
     if not file.resolve().is_relative_to(folder.resolve()):
         # What an entry names ends up in a dataset, which may be published: it must not reach for other files.
-        raise UniRewardError(
+        raise LiesElsewhere(
             f"{place}: {str(file)!r} lies outside of {str(folder)!r}, or is a link out of it. Put the files below one "
-            "folder, and name it: --media FOLDER, or media= in Python"
+            "folder, and name it"
         )
     return file
 

@@ -63,8 +63,10 @@ class CogVideoX(VideoAdapter):
         """As `Adapter.latents` says; for CogVideoX 1.5 with its first frame once more in front.
 
         Its patches are two latent frames deep, and clips have an odd number of these; so does the `finetune` of
-        github.com/THUDM/CogVideo. Raises `UniRewardError` for a number of frames that does not come out.
+        github.com/THUDM/CogVideo. Raises `UniRewardError` for a number of frames that does not come out, and for clips
+        that are larger than CogVideoX 1.5 has places for.
         """
+        self._check_size(pixels.shape[-2], pixels.shape[-1])
         step = self.pipeline.vae_scale_factor_temporal * (self._extra + 1)
         if (pixels.shape[1] - 1) % step:
             raise UniRewardError(
@@ -72,6 +74,16 @@ class CogVideoX(VideoAdapter):
             )
         latents = super().latents(pixels, generator)
         return torch.cat([latents[:, :, :1]] * self._extra + [latents], dim=2)
+
+    def _check_size(self, height: int, width: int) -> None:
+        """CogVideoX 1.5 cuts its places out of a grid of the size in its settings; 1.0 stretches them over any."""
+        settings = self.settings
+        high, wide = (side * self._pixels_a_latent for side in (settings.sample_height, settings.sample_width))
+        if self._extra and (height > high or width > wide):
+            raise UniRewardError(
+                f"this CogVideoX 1.5 takes clips of at most {high} x {wide} pixels (height x width), got {height} x "
+                f"{width}: set a resolution within that, as in resolution: [{min(height, high)}, {min(width, wide)}]"
+            )
 
     def pixels(self, latents: Tensor) -> Tensor:
         """As `Adapter.pixels` says, without the frame that was put in front."""

@@ -46,5 +46,6 @@ def test_what_others_can_load_keeps_its_name(tmp_path: Path, monkeypatch: pytest
     assert "scored by `org/judge`" in written
     assert settings_in(written)["pairs"] == "org/pairs"
     embedded = card("shapes")
+    assert "generator `shapes`, which comes with `pip install 'unireward-plugins[diffusers]'`" in embedded
     assert 'load_pipeline("shapes")\n' in embedded
     assert "base_model:" not in embedded

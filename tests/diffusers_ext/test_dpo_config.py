@@ -44,7 +44,7 @@ def test_yaml_command_line_and_python_give_the_same(tmp_path: Path) -> None:
         "pairs": "123",
         "output": "o",
         "loss": "linear_dpo",
-        "loss_options": {"eta": 0.01},
+        "loss_options": {"eta": "1e-2"},  # which YAML takes for a text
         "resolution": [320, 512],
         "lora_targets": ["to_q"],
         "flip": True,
@@ -82,6 +82,9 @@ def test_yaml_command_line_and_python_give_the_same(tmp_path: Path) -> None:
         ({"resolution": [512, -8]}, r"resolution must be from 8 to 1e\+06, got \(512, -8\)"),
         ({"evaluate_every": 1}, r"evaluate_every needs prompts"),
         ({"loss_options": {"eta": 1}}, r"loss 'diffusion_dpo' has no option 'eta'; it has none"),
+        ({"loss": "linear_dpo", "loss_options": {"eta": "much"}}, r"loss_options: eta must be a number, got 'much'"),
+        ({"loss": "linear_dpo", "loss_options": {"eta": 1}}, r"linear_dpo's eta .* is in \[0, 0.5\], not 1.0"),
+        ({"loss": "dmpo", "loss_options": {"alpha": 0}}, r"dmpo's alpha is .*, in \(0, 0.5\], not 0.0"),
         ({"loss": "mapo", "auto_beta": 0.2}, r"auto_beta goes by the margin over a reference"),
     ],
 )
@@ -90,6 +93,11 @@ def test_wrong_settings_are_named(settings: dict[str, Any], message: str) -> Non
         config_from({"pipeline": "p", "output": "o", **settings})
     with pytest.raises(UniRewardError, match="pipeline must be set"):
         config_from({"output": "o"})
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_can_be_named_without_options(loss: str) -> None:
+    assert config_from({"pipeline": "p", "output": "o", "loss": loss}).loss == loss
 
 
 def test_every_setting_is_described_and_an_option() -> None:

@@ -112,14 +112,16 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_begins_anew(
 
 
 def test_the_card_names_the_judge_that_is_asked(make: Make, tmp_path: Path) -> None:
-    trainer = make(judge=brightness, mixed_precision=None)
+    (tmp_path / "prompts.txt").write_text("a red cat\n")
+    settings = {"evaluate_every": 1, "evaluation_prompts": str(tmp_path / "prompts.txt")}
+    trainer = make(judge=brightness, mixed_precision=None, **settings)
     for given, named in ((brightness, f"{__name__}.brightness"), (load_judge("shapes"), "shapes"), (None, "other")):
         forget_accelerate()
         trainer = DPOTrainer(replace(trainer.config, judge="other"), judge=given)
         trainer.save(tmp_path / "saved")
-        settings = (tmp_path / "saved" / "README.md").read_text().rpartition("```yaml\n")[2]
-        assert yaml.safe_load(settings.removesuffix("```\n"))["judge"] == named
-    assert "mixed_precision: 'no'\n" in settings
+        said = (tmp_path / "saved" / "README.md").read_text().rpartition("```yaml\n")[2]
+        assert yaml.safe_load(said.removesuffix("```\n"))["judge"] == named
+    assert "mixed_precision: 'no'\n" in said
 
 
 def test_autocast_is_around_the_denoiser_and_not_around_the_vae(
@@ -180,6 +182,23 @@ def test_a_run_that_began_without_evaluations_is_not_measured_against_its_start(
     make(steps=1, **settings).train()
     with pytest.raises(UniRewardError, match=r"was begun without evaluations.* set evaluate_every: 0, or choose"):
         make(steps=2, evaluate_every=1, judge=brightness, **settings).train()
+
+
+def test_a_run_goes_on_without_its_judge_and_not_with_another(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("a red cat\n")
+    call = {"num_inference_steps": 1, "height": 32, "width": 32}
+    settings: dict[str, Any] = {"evaluation_prompts": str(tmp_path / "prompts.txt"), "checkpoint_every": 1}
+    first = make(steps=1, evaluate_every=1, judge=brightness, call=call, **settings)
+    first.train()
+    forget_accelerate()
+    another = DPOTrainer(replace(first.config, judge="shapes", steps=2))
+    with pytest.raises(UniRewardError, match=r"had another judge, .*brightness: none to come can be compared"):
+        another.train()
+    forget_accelerate()
+    alone = DPOTrainer(replace(first.config, evaluate_every=0, steps=2))
+    alone.train()
+    assert [line["step"] for line in log_of(alone)] == [1, 2]
+    assert [line["step"] for line in alone.evaluation.lines] == [0, 1]
 
 
 def test_samples_of_the_start_are_those_of_the_pipeline(make: Make, data: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-from diffusers_ext.dpo import WinnerWatch
+from diffusers_ext.dpo import DPOTrainer, WinnerWatch
 from diffusers_ext.dpo_config import TRACKERS, DPOConfig
 from diffusers_ext.training_setup import cautions
 from tests.diffusers_ext.tiny_pipelines import text_to_video_pipeline
@@ -89,6 +89,10 @@ def test_what_does_not_fit_is_named(make: Make, data: Path, tmp_path: Path) -> N
         make(pairs="")
     with pytest.raises(UniRewardError, match="evaluate_every needs a judge"):
         make(evaluate_every=1, held_out=0.1)
+    config = DPOConfig(pipeline="p", output=str(tmp_path), pairs="pairs")
+    for named, judge in ((replace(config, judge="shapes"), None), (config, "shapes")):
+        with pytest.raises(UniRewardError, match=r"judge: shapes scores .* evaluate_every: 0 says .* leave judge out"):
+            DPOTrainer(named, judge=judge)
     with pytest.raises(UniRewardError, match="noise_levels: turbo is for SDXL-Turbo"):
         make("flow", pipeline=str(data / "wan"), pairs=pairs_of(1, frames=5), noise_levels="turbo")
     with pytest.raises(UniRewardError, match=r"takes no argument 'num_steps'. Did you mean"):

@@ -480,6 +480,13 @@ def test_cogvideox_1_5_names_the_lengths_that_it_takes(load: Load) -> None:
         adapter_for(load("cogvideox-1.5")).latents(torch.zeros(1, 13, 3, 16, 16))
 
 
+def test_cogvideox_1_5_names_the_largest_size_that_it_takes(load: Load) -> None:
+    with pytest.raises(
+        UniRewardError, match=r"at most 16 x 16 pixels \(height x width\), got 32 x 16: .* resolution: \[16, 16\]$"
+    ):
+        adapter_for(load("cogvideox-1.5")).latents(torch.zeros(1, 17, 3, 32, 16))
+
+
 def test_unet3d_takes_no_lora_and_says_so(load: Load, tmp_path: Path) -> None:
     adapter = adapter_for(load("text-to-video-sd"))
     assert not hasattr(adapter.denoiser, "add_adapter")  # where it has one, give the family its targets back

@@ -12,6 +12,7 @@ import pytest
 from diffusers import DiffusionPipeline, KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 
 from diffusers_ext.load_pipeline import EMBEDDED, check_call, fingerprint, load_pipeline, origin
+from diffusers_ext.sample import samples
 from hub.model_cards import LORA
 from tests.diffusers_ext.painter import paint
 from tests.diffusers_ext.tiny_pipelines import PICTURE, clip_pipeline, picture_pipeline
@@ -22,6 +23,18 @@ def test_the_embedded_pipeline_is_told_by_its_name() -> None:
     told = origin(load_pipeline("shapes"), {})
     assert told["pipeline"] == "shapes"
     assert str(EMBEDDED["shapes"].parent) not in json.dumps(told)
+
+
+def test_the_embedded_clip_generator_makes_as_many_frames_as_it_can_and_no_more() -> None:
+    pipeline = load_pipeline("shapes-clips")
+    assert origin(pipeline, {"guidance_scale": 3.0})["call"] == {"num_frames": 8, "guidance_scale": 3.0}
+    assert origin(pipeline, {"num_frames": 4})["call"] == {"num_frames": 4}
+    (sample,) = samples(pipeline, "a red cross that moves left", count=1, seed=0, call={"num_inference_steps": 1})
+    assert isinstance(sample.output, list)
+    assert len(sample.output) == 8
+    with pytest.raises(UniRewardError, match=r"num_frames=9 is more than this AnimateDiffPipeline .* for 8 frames"):
+        origin(pipeline, {"num_frames": 9})
+    assert origin(clip_pipeline(), {})["call"] == {}  # of a family without such places
 
 
 @pytest.mark.parametrize("is_relative", [True, False], ids=["relative", "absolute"])

@@ -52,6 +52,13 @@ def test_the_first_validation_is_the_reference_and_the_best_step_has_the_highest
     assert str(second) == "step 10: reward 0.600, win rate 1.000"
 
 
+def test_a_judge_may_be_given_by_its_name(tmp_path: Path) -> None:
+    ValidationRewards("shapes", folder=tmp_path).score(0, ["a red circle"], [grey(0.5)])
+    told = json.loads((tmp_path / REPORT).read_text())
+    assert told["judge"] == "shapes"
+    assert 0 <= told["best"]["reward"] <= 1
+
+
 def test_pictures_of_one_prompt_meet_in_their_order_and_a_new_prompt_meets_nobody() -> None:
     validation = ValidationRewards(bright)
     validation.score(0, ["a", "b", "a"], [grey(0.2), grey(0.9), grey(0.6)])

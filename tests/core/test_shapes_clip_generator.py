@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,19 +11,26 @@ import pytest
 pytest.importorskip("diffusers")
 import torch
 from diffusers import AnimateDiffPipeline, DiffusionPipeline, UNetMotionModel
+from torch.nn.functional import mse_loss
 
 from unireward_plugins.shapes import train_generator
 from unireward_plugins.shapes.captions import grades
 from unireward_plugins.shapes.check import parse_caption
+from unireward_plugins.shapes.data import fulfil
 from unireward_plugins.shapes.generator_card import measure
 from unireward_plugins.shapes.generator_data import CLIP_CALL, clip_captions, draw_careless_clips
-from unireward_plugins.shapes.generator_model import add_motion
-from unireward_plugins.shapes.render import FRAMES
+from unireward_plugins.shapes.generator_model import add_motion, pixel_values
+from unireward_plugins.shapes.generator_plan import ROUGH
+from unireward_plugins.shapes.render import FRAMES, render_clips
+from unireward_plugins.shapes.scene import Clip
 from unireward_plugins.shapes.train_clip_generator import PICTURES, PLAN, ClipTraining
 from unireward_plugins.shapes.train_generator import train
 
+OPPOSITE = {"appears": "vanishes", "vanishes": "appears", "moves left": "moves right", "moves right": "moves left"}
 SHIPPED = PICTURES.parent / "clip_generator"
-TINY = replace(PLAN, reading_steps=2, reading_batch=4, painting_steps=2, painting_batch=2, pictures=3)
+TINY = replace(
+    PLAN, reading_steps=2, reading_batch=4, painting_steps=4, cycles=2, rough_steps=1, painting_batch=2, pictures=3
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +95,19 @@ def test_a_word_that_both_know_starts_as_the_same(pictures) -> None:
     assert torch.equal(ours[name], known[name])
 
 
+def test_in_some_steps_only_the_caption_tells_what_is_to_come() -> None:
+    training = ClipTraining(TINY)
+    assert training.noise.alphas_cumprod[-1] == 0  # of nothing, nothing can be told
+    steps = range(TINY.painting_starts, TINY.steps)
+    assert [TINY.lowest_level(step) for step in steps] == [0, 0, ROUGH, 0]
+    training.plan = replace(TINY, painting_batch=16)
+    seen = []
+    training.predict = lambda noisy, level, told: seen.append(level) or noisy  # type: ignore[method-assign]
+    for training.step in steps:
+        training.painting_loss(torch.zeros(50, 12, 2, 8, 8), torch.zeros(51, 16, 96))
+    assert [bool(level.min() >= ROUGH) for level in seen] == [False, False, True, False]
+
+
 def test_a_stopped_run_goes_on_to_the_same_end(tmp_path) -> None:
     whole = ClipTraining(TINY)
     expected = list(whole.run())
@@ -116,6 +137,35 @@ def test_the_shipped_generator_is_a_small_animatediff_of_the_real_classes(shippe
     assert type(shipped.unet) is UNetMotionModel
     assert not any("_name_or_path" in file.read_text() for file in SHIPPED.rglob("*.json"))  # where it was made
     assert sum(file.stat().st_size for file in Path(SHIPPED).rglob("*") if file.is_file()) < 10e6
+
+
+def test_the_shipped_generator_takes_from_the_caption_which_way_things_go(shipped) -> None:
+    asked = [caption for caption in clip_captions() if caption.action in OPPOSITE][::20]
+    captions, others = asked, [replace(caption, action=OPPOSITE[caption.action]) for caption in asked]
+    shown = render_clips([cast("Clip", fulfil(caption, Random("ways"))) for caption in captions], seed=0)
+    noise = torch.randn(len(shown), 12, FRAMES, 8, 8, generator=torch.Generator().manual_seed(0))
+    level = torch.full((len(shown),), 950)
+    with torch.no_grad():
+        latents = shipped.vae.encode(pixel_values(shown.reshape(-1, *shown.shape[2:]))).latent_dist.mode()
+        clean = latents.unflatten(0, shown.shape[:2]).transpose(1, 2)
+        wanted = shipped.scheduler.get_velocity(clean, noise, level)
+        right, wrong = (
+            mse_loss(
+                shipped.unet(
+                    shipped.scheduler.add_noise(clean, noise, level),
+                    level,
+                    encoder_hidden_states=embeds(shipped, texts).repeat_interleave(FRAMES, 0),
+                ).sample,
+                wanted,
+            )
+            for texts in (captions, others)
+        )
+    assert wrong > 1.05 * right
+
+
+def embeds(pipeline, captions) -> torch.Tensor:
+    tokens = pipeline.tokenizer(list(map(str, captions)), padding="max_length", return_tensors="pt")
+    return pipeline.text_encoder(tokens["input_ids"])[0]
 
 
 def test_the_shipped_generator_leaves_something_to_learn(shipped) -> None:

@@ -149,6 +149,11 @@ def draw_contest(subject: Subject, question: Question, rng: Random) -> tuple[str
     return said[0], said[1]
 
 
+def draw_lookalike(subject: Subject, question: Question, rng: Random) -> str:
+    """Junk that is made of a right answer, or holds it."""
+    return rng.choice(_LOOKALIKES)(subject, question, rng)
+
+
 def _phrased(question: Question, true: str, shape: Shape | None, rng: Random) -> str:
     """An answer that says that the attribute asked about is `true`, of a shape that may be described."""
     attribute = question.attribute
@@ -300,4 +305,7 @@ def _claimed(_subject: Subject, _question: Question, rng: Random) -> str:
 _JUNK: tuple[Callable[[Subject, Question, Random], str], ...] = (
     *(_empty, _repeated, _several, _words, _world_words, _letters),
     *(_rambling, _cut_off, _shuffled, _echo, _claimed),
+)
+_LOOKALIKES: tuple[Callable[[Subject, Question, Random], str], ...] = (
+    *(_repeated, _several, _world_words, _rambling, _cut_off, _shuffled),
 )

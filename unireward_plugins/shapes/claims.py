@@ -22,12 +22,12 @@ from unireward_plugins.rubrics import Readout
 from unireward_plugins.shapes.data import CELLS, Item, draw_items
 from unireward_plugins.shapes.evaluate import is_right, winner
 from unireward_plugins.shapes.recipe import CHECKPOINT
+from unireward_plugins.shapes.training_plan import EMPHASIS, Plan
 from unireward_plugins.shapes.trials import cases_of, likelihoods
 from unireward_plugins.types import Case, Verdict
 
 if TYPE_CHECKING:
     from unireward_plugins.shapes.train_judge import Training
-    from unireward_plugins.shapes.training_plan import Plan
 
 SEEDS = (0, 1, 2)
 STEPS = 1000
@@ -157,7 +157,6 @@ def look(path: Path, plan: Plan, *, watch: Watch) -> Training:
     """The part that all conditions of a seed have in common, done unless its file is there."""
     with needs_extra("teaching a judge of shapes", "transformers"):
         from unireward_plugins.shapes.train_judge import Training
-        from unireward_plugins.shapes.training_plan import Plan
     common = Plan(
         seed=plan.seed,
         looking_steps=plan.looking_steps,
@@ -275,7 +274,7 @@ def won(verdicts: Sequence[Verdict]) -> list[int | None]:
 
 def share_of_steps(plan: Plan, task: str) -> float:
     """The share of a plan's steps of judging that are of a task."""
-    cells = [cell[0].replace("_", " ") for cell in plan.round()]
+    cells = [cell[0].replace("_", " ") for cell in plan.round(EMPHASIS)]
     return cells.count(task) / len(cells)
 
 

@@ -20,6 +20,9 @@ Form: TypeAlias = Literal["v1", "2.0", "think", "direct"]
 """How a reply is written: as UnifiedReward v1 does, with the dimension lines of 2.0, with the tags of Think, or as the
 bare verdict of v1, whose probability is what a likelihood reads."""
 
+QUOTED = 48
+"""How many characters of an answer are said again before it is judged: those of every answer that may be right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
@@ -121,9 +124,13 @@ def _reasons(item: Item) -> str:
     assert isinstance(item, AnswerItem)
     said = [", ".join(_said(answer, item.question, item.subject)) for answer in item.answers]
     if len(said) == 1:
-        return f"{_understood(item)} The answer says {said[0]}."
-    scores = zip(("first", "second"), said, item.grades, strict=True)
-    return " ".join([_understood(item), *(f"The {number} says {one}, so {grade}." for number, one, grade in scores)])
+        return f"{_understood(item)}\n{_quoted('Answer', item.answers[0])}\nSays {said[0]}."
+    candidates = zip(item.answers, said, item.grades, strict=True)
+    read = (
+        f"{_quoted(f'Answer {number}', answer)}\nSays {one}, so {grade}."
+        for number, (answer, one, grade) in enumerate(candidates, 1)
+    )
+    return "\n".join([_understood(item), *read])
 
 
 def _verdict(item: Item) -> str:
@@ -165,6 +172,14 @@ def _check(wanted: str, found: str) -> str:
 
 def _yes(is_so: bool) -> str:  # noqa: FBT001 - the word for it
     return "yes" if is_so else "no"
+
+
+def _quoted(name: str, answer: str) -> str:
+    """An answer as it stands in the question, but for the end of a long one.
+
+    A network of this size takes garbled words for the sentence that they resemble, unless it has just said them again.
+    """
+    return f"{name}: {answer if len(answer) <= QUOTED else answer[:QUOTED].rpartition(' ')[0] + '...'}"
 
 
 def _understood(item: AnswerItem) -> str:

@@ -21,6 +21,7 @@ from unireward_plugins.shapes.generator_data import clip_captions, draw_careless
 from unireward_plugins.shapes.generator_model import (
     add_motion,
     assemble_clips,
+    build_clip_scheduler,
     build_codec,
     build_text_encoder,
     pixel_values,
@@ -36,9 +37,11 @@ PLAN = Plan(
     codec_steps=0,
     reading_steps=400,
     reading_rate=1e-3,
-    painting_steps=6500,
+    painting_steps=8000,
     painting_batch=16,
-    painting_rate=1e-3,
+    painting_rate=1.2e-3,
+    cycles=2,
+    rough_steps=500,
     pictures=6000,
 )
 TOGETHER = 50
@@ -57,6 +60,7 @@ class ClipTraining(Training):
     threads: ClassVar[int] = 2
     """Eight frames are enough for two."""
     assemble = staticmethod(assemble_clips)
+    build_noise = staticmethod(build_clip_scheduler)
 
     def all_captions(self) -> tuple[Caption, ...]:
         """As `Training.all_captions` says."""

@@ -66,6 +66,8 @@ class Training:
     """The tensors are too small for more; so many everywhere, so that sums come out the same."""
     assemble = staticmethod(assemble)
     """Makes the pipeline of its parts."""
+    build_noise = staticmethod(build_scheduler)
+    """Makes the levels of noise."""
 
     def __init__(self, plan: Plan) -> None:
         torch.set_num_threads(self.threads)
@@ -75,7 +77,7 @@ class Training:
         torch.manual_seed(plan.seed)
         self.modules = self.build_modules()
         self.modules["denoiser"].set_attn_processor(AttnProcessor())  # the fused one has no quick bfloat16 on a CPU
-        self.noise = build_scheduler()
+        self.noise = self.build_noise()
         self.painting = list(self.modules["denoiser"].parameters())
         self.averages = [weight.detach().clone() for weight in self.painting]
         reading = [*self.modules["text_encoder"].parameters(), *self.modules["answers"].parameters()]
@@ -134,7 +136,8 @@ class Training:
         is_told = torch.rand(len(rows), 1, 1, generator=draws) >= self.plan.blank
         told = embeds[rows].where(is_told, embeds[-1:]).float()
         noise = torch.randn(clean.shape, generator=draws)
-        level = torch.randint(len(self.noise.alphas_cumprod), (len(rows),), generator=draws)
+        levels = self.plan.lowest_level(self.step), len(self.noise.alphas_cumprod)
+        level = torch.randint(*levels, (len(rows),), generator=draws)
         noisy = self.noise.add_noise(clean, noise, level)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found = self.predict(noisy, level, told)

@@ -43,6 +43,8 @@ from unireward_plugins.shapes.scene import (
 from unireward_plugins.shapes.training_batches import Batch, Lessons
 from unireward_plugins.shapes.training_plan import Plan
 
+THREADS = 2
+"""Always as many, so that sums come out the same every time."""
 VERDICT_WEIGHT = 5.0
 """How much more a digit counts than another token of a reply: scores and winners are few, and hard."""
 PLACE_WEIGHT = 3.0
@@ -56,7 +58,7 @@ class Training:
     """A run of a plan, at some step of it."""
 
     def __init__(self, plan: Plan) -> None:
-        torch.set_num_threads(1)  # the tensors are too small for more, and sums come out the same every time
+        torch.set_num_threads(THREADS)
         self.plan, self.step, self.seconds = plan, 0, 0.0
         self.processor = _processor()
         self.model = build_model(self.processor, seed=plan.seed)

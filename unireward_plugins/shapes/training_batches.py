@@ -12,19 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from unireward_plugins.shapes.answers import draw_contest
+from unireward_plugins.shapes.answers import draw_contest, draw_lookalike, say
 from unireward_plugins.shapes.data import AnswerItem, GenerationItem, Item, altered, draw_items, draw_scene, flawed
 from unireward_plugins.shapes.lesson import Form, Lesson, forms
 from unireward_plugins.shapes.model import chat, teacher_forcing
 from unireward_plugins.shapes.render import FRAMES, Floats, Pictures, colour_distances, render, render_clips
 from unireward_plugins.shapes.scene import COLOURS, OUTLINES, Clip, Scene, Subject, is_held_out
-from unireward_plugins.shapes.training_plan import Plan
+from unireward_plugins.shapes.training_plan import EMPHASIS, POLISHING_EMPHASIS, Plan
 
 DIRECT = 0.2
 """The share of lessons that ask for the bare verdict."""
 DOUBT = 0.12
 """The share of pairs whose reasons misread something, and so speak for both candidates alike. A judge that has learned
 what to do then looks again; another takes the first one, or the second, whichever way round they stand."""
+LOOKALIKES = 0.25
+"""The share of questions whose answer, or the worse of the two, is junk made of a right answer: it must be read word by
+word."""
+CONTESTS = 0.4
+"""The share of pairs, while polishing, that say the right and the wrong thing in the same words."""
 Flags: TypeAlias = NDArray[np.bool_]
 SEEN: Flags = np.array([[not is_held_out(colour, outline) for outline in OUTLINES] for colour in COLOURS])
 """(colours, outlines) whether training pictures combine the two."""
@@ -50,7 +55,8 @@ class Lessons(Dataset[Batch]):
     """The batches of a plan, each drawn when it is asked for; they depend on the plan and the step alone."""
 
     def __init__(self, plan: Plan, processor: Any) -> None:
-        self.plan, self.processor, self.round = plan, processor, plan.round()
+        self.plan, self.processor = plan, processor
+        self.judging, self.polishing = plan.round(EMPHASIS), plan.round(POLISHING_EMPHASIS)
 
     def __getitem__(self, step: int) -> Batch:
         plan = self.plan
@@ -76,19 +82,25 @@ class Lessons(Dataset[Batch]):
     def _items(self, step: int) -> list[Item]:
         """The cases of this step.
 
-        Of the last steps of judging the tricky ones first, of half as many again; while polishing, every second pair of
-        answers is a right and a wrong one in the same words.
+        Some of the answers are junk that is easily taken for a right one. Of the last steps of judging the tricky ones
+        first, of half as many again; while polishing, many pairs of answers are a right and a wrong one in the same
+        words, and bare verdicts are asked of cases as they come, so that their probabilities hold.
         """
         plan = self.plan
         count, seed = plan.judging_batch, f"{plan.seed} {step}"
-        cell = self.round[step % len(self.round)]
-        judged = plan.looking_steps + plan.judging_steps
-        if step >= judged and cell[1] == 2:
-            return [_contest(item, seed) for item in draw_items(cell, count, seed=seed, split="train")]
-        if not judged - plan.tricky_steps <= step < judged:
-            return draw_items(cell, count, seed=seed, split="train")
-        drawn = draw_items(cell, 3 * count // 2, seed=seed, split="train")
-        return sorted(drawn, key=lambda item: not item.tricky)[:count]
+        polishes = step >= plan.polishing_starts
+        cells = self.polishing if polishes else self.judging
+        tricky = not polishes and step >= plan.polishing_starts - plan.tricky_steps
+        drawn = draw_items(cells[step % len(cells)], 3 * count // 2 if tricky else count, seed=seed, split="train")
+        if tricky:
+            drawn = sorted(drawn, key=lambda item: not item.tricky)[:count]
+        contests = CONTESTS if polishes else 0.0
+        return [
+            _reworded(item, seed, contests=contests)
+            if isinstance(item, AnswerItem) and not (polishes and _is_direct(index))
+            else item
+            for index, item in enumerate(drawn)
+        ]
 
     def _lessons(self, items: Sequence[Item], rng: Random) -> list[Lesson]:
         """What is to be learned of each item."""
@@ -105,11 +117,7 @@ class Lessons(Dataset[Batch]):
         if not self.plan.reasons:
             return ["direct"] * len(items)
         reasoned = [form for form in forms(items[0]) if form != "direct"]
-        every = round(1 / DIRECT)
-        return [
-            "direct" if index % every == every - 1 else reasoned[index // 2 % len(reasoned)]
-            for index in range(len(items))
-        ]
+        return ["direct" if _is_direct(index) else reasoned[index // 2 % len(reasoned)] for index in range(len(items))]
 
     def _unnamed(self, step: int, count: int) -> Batch:
         """Pictures in any paint.
@@ -191,10 +199,23 @@ def _scenes(rng: Random, count: int) -> Iterator[Scene]:
             count -= 1
 
 
-def _contest(item: Item, seed: str) -> Item:
-    """One time in two, where it is a pair of answers, the same question with two others."""
-    if not isinstance(item, AnswerItem):
-        return item
+def _is_direct(index: int) -> bool:
+    """Whether a bare verdict is asked for this one of a step's items."""
+    every = round(1 / DIRECT)
+    return index % every == every - 1
+
+
+def _reworded(item: AnswerItem, seed: str, *, contests: float) -> Item:
+    """The same question with other answers, every now and then."""
     rng = Random(f"{seed} {item.answers}")  # noqa: S311 - pictures, not secrets
-    contest = replace(item, answers=draw_contest(item.subject, item.question, rng))
-    return contest if rng.random() < 0.5 and len(set(contest.grades)) == 2 and not contest.held_out else item
+    draw, alone = rng.random(), len(item.answers) == 1
+    if draw < LOOKALIKES:
+        junk = draw_lookalike(item.subject, item.question, rng)
+        right = say(item.subject, item.question, rng)
+        answers: tuple[str, ...] = (junk,) if alone else tuple(rng.sample((right, junk), 2))
+    elif draw < LOOKALIKES + contests and not alone:
+        answers = draw_contest(item.subject, item.question, rng)
+    else:
+        return item
+    reworded = replace(item, answers=answers)
+    return reworded if len(set(reworded.grades)) == len(answers) and not reworded.held_out else item

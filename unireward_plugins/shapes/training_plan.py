@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
 from unireward_plugins.shapes.data import CELLS, Cell
 
-EMPHASIS: dict[str, int] = {
+EMPHASIS: Mapping[str, int] = {
     "image generation, point": 4,
     "image generation, pair": 3,
     "image understanding, point": 2,
@@ -20,6 +21,17 @@ EMPHASIS: dict[str, int] = {
     "video understanding, pair": 2,
 }
 """How often each cell comes up in a round; every step is of one cell."""
+POLISHING_EMPHASIS: Mapping[str, int] = {
+    "image generation, point": 5,
+    "image generation, pair": 2,
+    "image understanding, point": 2,
+    "image understanding, pair": 2,
+    "video generation, point": 1,
+    "video generation, pair": 6,
+    "video understanding, point": 1,
+    "video understanding, pair": 1,
+}
+"""The same while polishing: mostly what is still judged worst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +40,15 @@ class Plan:
 
     seed: int = 0
     looking_steps: int = 2000
-    judging_steps: int = 9_800
+    judging_steps: int = 11_500
     looking_batch: int = 64
     judging_batch: int = 16
     rate: float = 3e-3
     """The highest learning rate while looking, and again while judging."""
-    tricky_steps: int = 5000
+    tricky_steps: int = 5500
     """The last steps of judging, with more of what is hard: answers that are easily taken for better ones, and two
     different shapes in one caption."""
-    polishing_steps: int = 2000
+    polishing_steps: int = 3500
     """At half the rate."""
     cells: tuple[str, ...] = tuple(CELLS)
     """What it learns to judge."""
@@ -66,8 +78,13 @@ class Plan:
         cosine = 0.5 + 0.5 * math.cos(math.pi * done / steps)
         return highest * min(1.0, (done + 1) / 30) * (0.02 + 0.98 * cosine)
 
-    def round(self) -> tuple[Cell, ...]:
+    @property
+    def polishing_starts(self) -> int:
+        """The first step of polishing."""
+        return self.looking_steps + self.judging_steps
+
+    def round(self, emphasis: Mapping[str, int]) -> tuple[Cell, ...]:
         """The cells of the steps of one round, well mixed."""
-        order = [name for name in self.cells for _ in range(EMPHASIS[name])]
+        order = [name for name in self.cells for _ in range(emphasis[name])]
         Random(0).shuffle(order)  # noqa: S311 - pictures, not secrets
         return tuple(CELLS[name] for name in order)

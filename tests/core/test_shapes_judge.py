@@ -323,6 +323,7 @@ def test_a_training_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) 
 
 def test_a_training_saves_itself_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "PAUSE", math.inf)  # no line before the last one, however slow the machine
+
     class Killed(Exception):
         pass
 

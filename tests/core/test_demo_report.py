@@ -178,9 +178,10 @@ def _truth(one: Judged) -> Verdict:
 
 def test_card_sets_the_verdict_apart_from_the_reasons() -> None:
     one = of_cell("image understanding, point")[0]
-    said = Verdict((0.5,), reply="I see a <b>. It is red. Final Score: 3")
+    said = Verdict((0.5,), reply="I see a <b>. It is red.\nAnswer: It is red\nSays red: red yes. Final Score: 3")
     html = card(Judged(one.item, one.case, said))
-    assert "<blockquote>I see a &lt;b&gt;.<br>It is red.</blockquote>" in html
+    lines = "I see a &lt;b&gt;.", "It is red.", "Answer: It is red", "Says red: red yes."
+    assert f"<blockquote>{'<br>'.join(lines)}</blockquote>" in html
     assert '<p class="verdict"><b>Final Score: 3</b> <span class="quiet">score 0.50</span></p>' in html
 
 

@@ -148,7 +148,7 @@ def _words(verdict: Verdict, meaning: str) -> str:
     """The judge's words, a sentence a line, with the verdict apart, and what is read from it."""
     found = _VERDICT.search(verdict.reply)
     reasons = verdict.reply[: found.start()] if found else verdict.reply
-    lines = "<br>".join(escape(line) for line in re.split(r"(?<=;) +|(?<=[.:]) +(?=[A-Z])", reasons.strip()))
+    lines = "<br>".join(escape(line) for line in re.split(r"\n|(?<=;) +|(?<=\.) +(?=[A-Z])", reasons.strip()))
     said = f"<blockquote>{lines}</blockquote>" if lines else ""
     if not found and not lines:
         said = f"<blockquote>{quoted('')}</blockquote>"

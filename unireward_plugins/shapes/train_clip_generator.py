@@ -4,7 +4,8 @@
 
 The picture generator lends its codec, its text encoder and its denoiser. The text encoder learns what captions of clips
 ask for; the denoiser gets motion modules and learns to paint, all of it, from clips that were collected as carelessly
-as its pictures. A run that was stopped goes on where it was, with the same draws.
+as its pictures, in two cycles of the learning rate: the second begins with high levels of noise alone, where only the
+caption tells what is to come. A run that was stopped goes on where it was, with the same draws.
 """
 
 from __future__ import annotations

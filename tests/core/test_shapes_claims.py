@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -25,6 +25,7 @@ from unireward_plugins.shapes.claims_questions import CLAIMS
 from unireward_plugins.shapes.claims_verdict import MINUS, answer, in_all
 from unireward_plugins.shapes.data import CELLS, draw_items
 from unireward_plugins.shapes.rubrics import RUBRIC_OF
+from unireward_plugins.shapes.train_judge import Training
 from unireward_plugins.shapes.training_plan import Plan
 from unireward_plugins.testing import ScriptedBackend
 from unireward_plugins.types import Query, Reply
@@ -33,6 +34,14 @@ TINY = Plan(looking_steps=4, judging_steps=6, tricky_steps=0, polishing_steps=0,
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
 DIRECT = BY_NAME["both image tasks, direct"]
 NAMES = ("point", "pair", "both orders", "by points", "agreed", "agreed, right", "first", "unread")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As all tests: two threads wait for one another where a core is busy with something else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "threads", 1)
+        yield
 
 
 class Killed(Exception):

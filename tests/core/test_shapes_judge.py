@@ -62,6 +62,14 @@ COLOUR = Question("What colour is the shape?", "colour")
 each_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=list(CELLS))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As all tests: two threads wait for one another where a core is busy with something else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "threads", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def processor() -> Any:
     return Training(TINY).processor

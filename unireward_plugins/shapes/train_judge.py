@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
@@ -43,8 +43,6 @@ from unireward_plugins.shapes.scene import (
 from unireward_plugins.shapes.training_batches import Batch, Lessons
 from unireward_plugins.shapes.training_plan import Plan
 
-THREADS = 2
-"""Always as many, so that sums come out the same every time."""
 VERDICT_WEIGHT = 5.0
 """How much more a digit counts than another token of a reply: scores and winners are few, and hard."""
 PLACE_WEIGHT = 3.0
@@ -57,8 +55,11 @@ LOOKING_WEIGHT = 0.4
 class Training:
     """A run of a plan, at some step of it."""
 
+    threads: ClassVar[int] = 2
+    """So many everywhere, so that sums come out the same every time."""
+
     def __init__(self, plan: Plan) -> None:
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(self.threads)
         self.plan, self.step, self.seconds = plan, 0, 0.0
         self.processor = _processor()
         self.model = build_model(self.processor, seed=plan.seed)

@@ -116,19 +116,28 @@ def _shape(shape: Shape, *, flaws: bool) -> str:
 
 def _reasons(item: Item) -> str:
     if isinstance(item, GenerationItem):
-        if len(item.subjects) == 1:
-            return f"I see {_seen(item.caption, item.subjects[0])}."
-        candidates = zip(("first ", "second "), item.subjects, item.grades, strict=True)
-        reasons = (f"{_seen(item.caption, subject, which)}, so {grade}." for which, subject, grade in candidates)
-        return " ".join(reason[0].upper() + reason[1:] for reason in reasons)
+        return _of_subjects(item)
     assert isinstance(item, AnswerItem)
+    return _of_answers(item)
+
+
+def _of_subjects(item: GenerationItem) -> str:
+    """What each picture or clip shows, and what of the caption holds."""
+    if len(item.subjects) == 1:
+        return f"I see {_seen(item.caption, item.subjects[0])}."
+    candidates = zip(("first ", "second "), item.subjects, item.grades, strict=True)
+    reasons = (f"{_seen(item.caption, subject, which)}, so {grade}." for which, subject, grade in candidates)
+    return " ".join(reason[0].upper() + reason[1:] for reason in reasons)
+
+
+def _of_answers(item: AnswerItem) -> str:
+    """What is to be seen, and of each answer its words and what of them is true."""
     said = [", ".join(_said(answer, item.question, item.subject)) for answer in item.answers]
     if len(said) == 1:
         return f"{_understood(item)}\n{_quoted('Answer', item.answers[0])}\nSays {said[0]}."
-    candidates = zip(item.answers, said, item.grades, strict=True)
+    candidates = enumerate(zip(item.answers, said, item.grades, strict=True), 1)
     read = (
-        f"{_quoted(f'Answer {number}', answer)}\nSays {one}, so {grade}."
-        for number, (answer, one, grade) in enumerate(candidates, 1)
+        f"{_quoted(f'Answer {number}', answer)}\nSays {one}, so {grade}." for number, (answer, one, grade) in candidates
     )
     return "\n".join([_understood(item), *read])
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
-from typing import TypeVar
 
 from unireward_plugins.shapes.captions import NUMBERS, article
+from unireward_plugins.shapes.draws import another
 from unireward_plugins.shapes.questions import CLIP_QUESTIONS, QUESTIONS, SCENE_QUESTIONS, VALUES, Question
 from unireward_plugins.shapes.scene import (
     ATTRIBUTES,
@@ -24,8 +24,6 @@ from unireward_plugins.shapes.scene import (
     Subject,
     is_held_out,
 )
-
-Value = TypeVar("Value")
 
 _LITTLE_WORDS = (
     "a",
@@ -142,7 +140,7 @@ def draw_answer(subject: Subject, question: Question, rng: Random) -> str:
 def draw_contest(subject: Subject, question: Question, rng: Random) -> tuple[str, str]:
     """A right answer and a wrong one in the same words but for what they claim, in either order."""
     shape, true = question.shape(subject), question.truth(subject)
-    false = _another(VALUES[question.attribute], true, rng)
+    false = another(VALUES[question.attribute], true, rng)
     words = rng.random()
     said = [_phrased(question, value, shape, Random(words)) for value in (true, false)]  # noqa: S311
     rng.shuffle(said)
@@ -182,7 +180,7 @@ def _say_wrong(subject: Subject, question: Question, rng: Random) -> str:
     """A well-formed answer that claims another value."""
     true, shape = question.truth(subject), question.shape(subject)
     values = VALUES[question.attribute]
-    other = _another(values, true, rng)
+    other = another(values, true, rng)
     if question.value is not None and question.value != true and question.value in values and rng.random() < 0.8:
         other = question.value
     return _phrased(question, other, shape, rng)
@@ -216,15 +214,11 @@ def _with_another(shape: Shape, attribute: Attribute, rng: Random) -> Shape:
     """The same shape but for one attribute."""
     match attribute:
         case "size":
-            return replace(shape, size=_another(SIZES, shape.size, rng))
+            return replace(shape, size=another(SIZES, shape.size, rng))
         case "colour":
-            return replace(shape, colour=_another(COLOURS, shape.colour, rng))
+            return replace(shape, colour=another(COLOURS, shape.colour, rng))
         case "outline":
-            return replace(shape, outline=_another(OUTLINES, shape.outline, rng))
-
-
-def _another(values: tuple[Value, ...], value: Value, rng: Random) -> Value:
-    return rng.choice([other for other in values if other != value])
+            return replace(shape, outline=another(OUTLINES, shape.outline, rng))
 
 
 def _written(text: str, rng: Random) -> str:

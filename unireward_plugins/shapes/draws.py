@@ -63,7 +63,7 @@ def clip_of(shape: Shape, action: Action, rng: Random) -> Clip:
     """A clip of a shape, moved to where it can do it, in a size in which it can, in a colour that it can leave."""
     sizes: dict[Action, Size] = {"grows": "small", "shrinks": "large"}
     size = sizes.get(action, shape.size)
-    colour = _another(COLOURS, shape.colour, rng) if action == f"turns {shape.colour}" else shape.colour
+    colour = another(COLOURS, shape.colour, rng) if action == f"turns {shape.colour}" else shape.colour
     shape = replace(shape, place=rng.choice(possible_places(action)), size=size, colour=colour)
     return Clip(shape, action, rng.choice(GROUNDS))
 
@@ -75,11 +75,11 @@ def altered_scene(scene: Scene, rng: Random) -> Scene:
     free = [place for place in PLACES if place not in [other.place for other in scene.shapes]]
     change = rng.random()
     if change < 0.3:
-        shapes = [*others, replace(shape, colour=_another(COLOURS, shape.colour, rng))]
+        shapes = [*others, replace(shape, colour=another(COLOURS, shape.colour, rng))]
     elif change < 0.6:
-        shapes = [*others, replace(shape, outline=_another(OUTLINES, shape.outline, rng))]
+        shapes = [*others, replace(shape, outline=another(OUTLINES, shape.outline, rng))]
     elif change < 0.7:
-        shapes = [*others, replace(shape, size=_another(SIZES, shape.size, rng))]
+        shapes = [*others, replace(shape, size=another(SIZES, shape.size, rng))]
     elif change < 0.85 and others:
         other = others.pop(rng.randrange(len(others)))
         shapes = [*others, replace(shape, place=other.place), replace(other, place=shape.place)]
@@ -96,11 +96,11 @@ def altered_clip(clip: Clip, rng: Random) -> Clip:
     """The same clip but for one thing: a colour, an outline, a size, or what happens."""
     shape, change = clip.shape, rng.random()
     if change < 0.3:
-        shape = replace(shape, colour=_another(COLOURS, shape.colour, rng))
+        shape = replace(shape, colour=another(COLOURS, shape.colour, rng))
     elif change < 0.6:
-        shape = replace(shape, outline=_another(OUTLINES, shape.outline, rng))
+        shape = replace(shape, outline=another(OUTLINES, shape.outline, rng))
     elif change < 0.7 and clip.action not in ("grows", "shrinks"):
-        shape = replace(shape, size=_another(SIZES, shape.size, rng))
+        shape = replace(shape, size=another(SIZES, shape.size, rng))
     else:
         return replace(clip_of(shape, draw_action(rng), rng), ground=clip.ground)
     return clip if clip.action == f"turns {shape.colour}" else replace(clip, shape=shape)
@@ -111,7 +111,8 @@ def in_order(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
     return tuple(sorted(shapes, key=lambda shape: PLACES.index(shape.place)))
 
 
-def _another(values: tuple[Value, ...], value: Value, rng: Random) -> Value:
+def another(values: Sequence[Value], value: Value, rng: Random) -> Value:
+    """Any of the values but one."""
     return rng.choice([other for other in values if other != value])
 
 

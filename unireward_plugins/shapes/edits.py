@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from random import Random
-from typing import Literal, TypeAlias, TypeVar, get_args
+from typing import Literal, TypeAlias, get_args
 
 from unireward_plugins.errors import UniRewardError
 from unireward_plugins.media import Media
 from unireward_plugins.shapes.captions import article
 from unireward_plugins.shapes.data import Cell, Split, altered, draw_scene, flawed
+from unireward_plugins.shapes.draws import another
 from unireward_plugins.shapes.scene import (
     COLOURS,
     GROUNDS,
@@ -39,7 +40,6 @@ from unireward_plugins.types import Case
 
 Kind: TypeAlias = Literal["recolour", "resize", "move", "remove", "add", "ground"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def draw_edit(rng: Random) -> Edit:
     kind, shape = rng.choice(kinds), rng.choice(source.shapes)
     match kind:
         case "ground":
-            return Edit(source, ground=_another(GROUNDS, source.ground, rng))
+            return Edit(source, ground=another(GROUNDS, source.ground, rng))
         case "add":
             after = Shape(rng.choice(OUTLINES), rng.choice(COLOURS), rng.choice(SIZES), rng.choice(free))
             return Edit(source, after=after)
@@ -240,8 +240,8 @@ def draw_edit(rng: Random) -> Edit:
         case "move":
             return Edit(source, shape, replace(shape, place=rng.choice(free)))
         case "recolour":
-            return Edit(source, shape, replace(shape, colour=_another(COLOURS, shape.colour, rng)))
-    return Edit(source, shape, replace(shape, size=_another(SIZES, shape.size, rng)))
+            return Edit(source, shape, replace(shape, colour=another(COLOURS, shape.colour, rng)))
+    return Edit(source, shape, replace(shape, size=another(SIZES, shape.size, rng)))
 
 
 def draw_result(edit: Edit, rng: Random) -> Scene:
@@ -285,7 +285,3 @@ def _differences(one: Shape | None, other: Shape | None) -> int:
         return 0 if one is other else 4
     damaged = one.damage != other.damage
     return damaged + sum(other.attributes[name] != value for name, value in one.attributes.items())
-
-
-def _another(values: Sequence[Value], value: Value, rng: Random) -> Value:
-    return rng.choice([other for other in values if other != value])
